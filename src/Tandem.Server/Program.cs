@@ -1,1 +1,4 @@
-Console.WriteLine("tandem");
+using Tandem;
+
+var app = TandemApp.Create(args);
+return await app.RunAsync();

@@ -1,0 +1,89 @@
+using Tandem.Core.Events;
+using Tandem.Core.Jobs;
+
+namespace Tandem.Core.Data;
+
+/// <summary>
+/// The database: SQLite embedded, PostgreSQL outgrown. Reads run beside each other and see what is committed; every write happens in
+/// <see cref="InTransactionAsync{T}"/>, which returns only when the change would survive a killed process and a power cut.
+/// </summary>
+public abstract class Db
+{
+    /// <summary>The first row, or null (the default of a value type) when there is none.</summary>
+    /// <typeparam name="T">A record whose constructor parameters are named like the columns (snake_case matches PascalCase), or a scalar.</typeparam>
+    public abstract Task<T?> FindAsync<T>(Sql sql, CancellationToken cancellationToken = default);
+
+    /// <summary>All rows, in order. Bound the statement: every row is held in memory.</summary>
+    public abstract Task<List<T>> ListAsync<T>(Sql sql, CancellationToken cancellationToken = default);
+
+    /// <summary>
+    /// Runs <paramref name="body"/> in one transaction: everything it wrote, published and enqueued is kept, or, when it throws, nothing.
+    /// </summary>
+    /// <remarks>
+    /// The body awaits this transaction's own calls and nothing else: on SQLite it runs on the one writer thread, together with the bodies of
+    /// other requests, and all of them share the commit. It may run twice after a serialisation failure, so it must not change what it captures.
+    /// </remarks>
+    /// <param name="body">What to do; its result is returned after the commit.</param>
+    /// <param name="cancellationToken">Honoured until the body starts; from then on the commit decides.</param>
+    /// <exception cref="StoreUnavailableException">The store cannot take the write now (disk full, locked, overloaded); nothing was kept.</exception>
+    public abstract Task<T> InTransactionAsync<T>(Func<Transaction, Task<T>> body, CancellationToken cancellationToken = default);
+
+    /// <inheritdoc cref="InTransactionAsync{T}"/>
+    public Task InTransactionAsync(Func<Transaction, Task> body, CancellationToken cancellationToken = default) =>
+        InTransactionAsync(async tx =>
+        {
+            await body(tx);
+            return true;
+        }, cancellationToken);
+
+    /// <summary>One statement in a transaction of its own.</summary>
+    /// <returns>The number of rows it changed.</returns>
+    public Task<int> ExecuteAsync(Sql sql, CancellationToken cancellationToken = default) =>
+        InTransactionAsync(tx => tx.ExecuteAsync(sql, CancellationToken.None), cancellationToken);
+
+    /// <summary>What the store is called where people read it, such as "sqlite".</summary>
+    public abstract string Engine { get; }
+
+    /// <summary>Answers when the store can be read and written; otherwise throws <see cref="StoreUnavailableException"/> with the reason.</summary>
+    public abstract Task CheckAsync(CancellationToken cancellationToken = default);
+}
+
+/// <summary>A transaction while its body runs. It must not be used after the body has returned.</summary>
+public abstract class Transaction
+{
+    readonly Outbox _outbox;
+
+    /// <summary>For adapters: <paramref name="outbox"/> says where events and jobs are written.</summary>
+    protected Transaction(Outbox outbox) => _outbox = outbox;
+
+    /// <summary>The W3C trace parent of whoever asked for the transaction; events and jobs carry it on.</summary>
+    public abstract string? TraceParent { get; }
+
+    /// <inheritdoc cref="Db.FindAsync{T}"/>
+    public abstract Task<T?> FindAsync<T>(Sql sql, CancellationToken cancellationToken = default);
+
+    /// <inheritdoc cref="Db.ListAsync{T}"/>
+    public abstract Task<List<T>> ListAsync<T>(Sql sql, CancellationToken cancellationToken = default);
+
+    /// <returns>The number of rows changed.</returns>
+    public abstract Task<int> ExecuteAsync(Sql sql, CancellationToken cancellationToken = default);
+
+    /// <summary>Runs after the commit, before the caller hears of it; never when the transaction fails. Must be short and must not throw.</summary>
+    public abstract void OnCommitted(Action action);
+
+    /// <summary>Publishes an event: it exists exactly when this transaction commits. See <see cref="EventAttribute"/>.</summary>
+    public Task PublishAsync<T>(T @event, CancellationToken cancellationToken = default) where T : class =>
+        _outbox.PublishAsync(this, @event, cancellationToken);
+
+    /// <summary>Enqueues a job: it exists exactly when this transaction commits. See <see cref="JobAttribute"/>.</summary>
+    /// <returns>The job's id; with <see cref="JobOptions.UniqueKey"/> that of the job already waiting, when there is one.</returns>
+    public Task<Guid> EnqueueAsync<T>(T job, JobOptions? options = null, CancellationToken cancellationToken = default) where T : class =>
+        _outbox.EnqueueAsync(this, job, options ?? JobOptions.Default, cancellationToken);
+}
+
+/// <summary>A store cannot answer now. Callers see 503 with Retry-After and the sentence; nothing acknowledged was lost.</summary>
+public sealed class StoreUnavailableException(string store, string message, Exception? inner = null) : Exception(message, inner)
+{
+    /// <summary>The store's name, such as "sqlite".</summary>
+    public string Store { get; } = store;
+}

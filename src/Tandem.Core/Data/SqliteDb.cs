@@ -1,0 +1,125 @@
+using System.Collections.Concurrent;
+using Microsoft.Data.Sqlite;
+using Microsoft.Extensions.Logging;
+using Tandem.Core.Events;
+
+namespace Tandem.Core.Data;
+
+/// <summary>The embedded database: one file, one writer with group commit, a read connection per concurrent reader.</summary>
+sealed class SqliteDb : Db, IDisposable
+{
+    readonly string _path;
+    readonly Outbox _outbox;
+    readonly ILogger<SqliteDb> _logger;
+    readonly ConcurrentBag<SqliteSession> _readers = [];
+    readonly Lazy<SqliteWriter> _writer;
+
+    public SqliteDb(DataDirectory data, Outbox outbox, ILogger<SqliteDb> logger)
+    {
+        _path = data.DatabaseFile;
+        _outbox = outbox;
+        _logger = logger;
+        _writer = new Lazy<SqliteWriter>(() => new SqliteWriter(Open(writer: true), _outbox, _logger));
+    }
+
+    public override string Engine => "sqlite";
+
+    // SQLite has no asynchronous I/O: a read is a few microseconds in the page cache, cheaper than a change of thread.
+    public override Task<T?> FindAsync<T>(Sql sql, CancellationToken cancellationToken = default) where T : default
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        return Task.FromResult(Read(static (session, sql) => session.Find<T>(sql), sql));
+    }
+
+    public override Task<List<T>> ListAsync<T>(Sql sql, CancellationToken cancellationToken = default)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        return Task.FromResult(Read(static (session, sql) => session.List<T>(sql), sql));
+    }
+
+    public override Task<T> InTransactionAsync<T>(Func<Transaction, Task<T>> body, CancellationToken cancellationToken = default) =>
+        _writer.Value.RunAsync(body, cancellationToken);
+
+    public override async Task CheckAsync(CancellationToken cancellationToken = default)
+    {
+        Read(static (session, sql) => session.Find<long>(sql), Sql.Raw("select 1"));
+        await InTransactionAsync(tx => tx.ExecuteAsync(Sql.Raw("update core_heartbeat set beat = beat + 1"), CancellationToken.None), cancellationToken);
+    }
+
+    T Read<T>(Func<SqliteSession, Sql, T> read, Sql sql)
+    {
+        if (!_readers.TryTake(out var session))
+            session = Open(writer: false);
+        try
+        {
+            var result = read(session, sql);
+            _readers.Add(session);
+            return result;
+        }
+        catch (SqliteException e) when (e.SqliteErrorCode is SQLitePCL.raw.SQLITE_IOERR or SQLitePCL.raw.SQLITE_CANTOPEN or SQLitePCL.raw.SQLITE_BUSY)
+        {
+            session.Dispose();
+            throw new StoreUnavailableException("sqlite", "The database cannot be read now; see the server's log.", e);
+        }
+        catch
+        {
+            session.Dispose();
+            throw;
+        }
+    }
+
+    SqliteSession Open(bool writer)
+    {
+        try
+        {
+            return new SqliteSession(_path, writer);
+        }
+        catch (SqliteException e)
+        {
+            throw new StoreUnavailableException("sqlite", $"The database {_path} cannot be opened: {e.Message}", e);
+        }
+    }
+
+    public void Dispose()
+    {
+        if (_writer.IsValueCreated)
+            _writer.Value.Dispose();
+        while (_readers.TryTake(out var session))
+            session.Dispose();
+    }
+}
+
+/// <summary>A transaction on the writer thread; every call completes before it returns.</summary>
+sealed class SqliteTransaction(SqliteSession session, Outbox outbox, string? traceParent) : Transaction(outbox)
+{
+    List<Action>? _onCommitted;
+    bool _ended;
+
+    public override string? TraceParent => traceParent;
+
+    public override Task<T?> FindAsync<T>(Sql sql, CancellationToken cancellationToken = default) where T : default =>
+        Task.FromResult(Session.Find<T>(sql));
+
+    public override Task<List<T>> ListAsync<T>(Sql sql, CancellationToken cancellationToken = default) => Task.FromResult(Session.List<T>(sql));
+
+    public override Task<int> ExecuteAsync(Sql sql, CancellationToken cancellationToken = default) => Task.FromResult(Session.Execute(sql));
+
+    public override void OnCommitted(Action action) => (_onCommitted ??= []).Add(action);
+
+    SqliteSession Session => _ended ? throw new InvalidOperationException("The transaction has ended; use it only inside its body.") : session;
+
+    public void End() => _ended = true;
+
+    public void Committed(ILogger logger)
+    {
+        foreach (var action in _onCommitted ?? [])
+            try
+            {
+                action();
+            }
+            catch (Exception e)
+            {
+                logger.AfterCommitFailed(e);
+            }
+    }
+}

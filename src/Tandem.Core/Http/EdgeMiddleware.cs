@@ -1,0 +1,123 @@
+using Microsoft.AspNetCore.Authorization;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Metadata;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.Logging;
+using Tandem.Core.Data;
+
+namespace Tandem.Core.Http;
+
+/// <summary>
+/// What happens to every request between routing and its endpoint: the token is checked where the endpoint wants one, a JSON body is
+/// read whole so that its faults can be named, and every failure becomes a problem.
+/// </summary>
+sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOptions options, ILogger<EdgeMiddleware> logger)
+{
+    public async Task InvokeAsync(HttpContext context)
+    {
+        var endpoint = context.GetEndpoint();
+        if (endpoint is not null && Refuse(context, endpoint) is { } refusal)
+        {
+            await refusal.ExecuteAsync(context);
+            return;
+        }
+
+        ReadOnlyMemory<byte>? body = null;
+        try
+        {
+            if (endpoint?.Metadata.GetMetadata<IAcceptsMetadata>() is { RequestType: not null } accepts && accepts.RequestType != typeof(IFormFile))
+                body = await ReadBodyAsync(context);
+            await next(context);
+            if (context.Response is { HasStarted: false, StatusCode: >= 400, ContentType: null, ContentLength: null })
+                await Problem.Of(HttpProblems.Of(context.Response.StatusCode)).ExecuteAsync(context);
+        }
+        catch (Exception e) when (!context.Response.HasStarted)
+        {
+            if (context.RequestAborted.IsCancellationRequested && e is OperationCanceledException or IOException)
+                return;
+            var result = Explain(context, e, body);
+            context.Response.Clear();
+            await result.ExecuteAsync(context);
+        }
+    }
+
+    /// <summary>Checks the token where the endpoint wants one; a request that needs none pays nothing for it.</summary>
+    ProblemResult? Refuse(HttpContext context, Endpoint endpoint)
+    {
+        // Not a RouteEndpoint: routing itself refuses (405, 415), whoever asks.
+        if (endpoint is not RouteEndpoint || endpoint.Metadata.GetMetadata<IAllowAnonymous>() is not null)
+            return null;
+        if (!TryBearer(context.Request, out var token))
+            return Challenge(context, null);
+        if (!tokens.TryVerify(token, out var caller))
+            return Challenge(context, "invalid_token");
+        context.Features.Set(caller);
+        context.User = caller.Principal;
+        foreach (var requirement in endpoint.Metadata.GetOrderedMetadata<AccessRequirement>())
+            if (!(requirement.Scope is { } scope ? caller.May(scope) : caller.IsAdministrator))
+                return Problem.Of(HttpProblems.Forbidden, requirement.Scope is null
+                    ? "This takes an administrator."
+                    : $"This takes an administrator or the scope {requirement.Scope}.");
+        return null;
+    }
+
+    static bool TryBearer(HttpRequest request, out string token)
+    {
+        const string Scheme = "Bearer ";
+        var header = request.Headers.Authorization;
+        if (header.Count == 1 && header[0] is { } value && value.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase))
+        {
+            token = value[Scheme.Length..].Trim();
+            return token.Length > 0;
+        }
+
+        token = "";
+        // Browsers cannot send headers with a WebSocket's upgrade.
+        return request.HttpContext.WebSockets.IsWebSocketRequest && request.Query.TryGetValue("access_token", out var query)
+            && (token = query.ToString()).Length > 0;
+    }
+
+    // RFC 6750, section 3.
+    static ProblemResult Challenge(HttpContext context, string? error)
+    {
+        context.Response.Headers.WWWAuthenticate = error is null ? "Bearer" : $"Bearer error=\"{error}\"";
+        return error is null
+            ? Problem.Of(HttpProblems.Unauthorized)
+            : Problem.Of(HttpProblems.Unauthorized, "The token is not valid, has expired or was revoked; get a new one from POST /token.");
+    }
+
+    async Task<ReadOnlyMemory<byte>> ReadBodyAsync(HttpContext context)
+    {
+        var request = context.Request;
+        using var buffer = new MemoryStream((int)Math.Min(request.ContentLength ?? 512, options.MaxBodyBytes));
+        await request.Body.CopyToAsync(buffer, context.RequestAborted);
+        var body = new ReadOnlyMemory<byte>(buffer.GetBuffer(), 0, (int)buffer.Length);
+        request.Body = new MemoryStream(buffer.GetBuffer(), 0, body.Length, writable: false);
+        return body;
+    }
+
+    ProblemResult Explain(HttpContext context, Exception e, ReadOnlyMemory<byte>? body)
+    {
+        switch (e)
+        {
+            case ProblemException problem:
+                return problem.Result;
+            case BadHttpRequestException { StatusCode: 400 } bad when RequestFaults.Find(context, bad, body) is { } errors:
+                return Problem.Invalid(errors);
+            case BadHttpRequestException bad:
+                return Problem.Of(HttpProblems.Of(bad.StatusCode));
+            // The framework throws this for a charset it does not know.
+            case InvalidOperationException { InnerException: ArgumentException } when body is not null && !RequestFaults.IsUtf8Json(context.Request):
+                return Problem.Of(HttpProblems.UnsupportedMediaType);
+            case StoreUnavailableException unavailable:
+                logger.StoreUnavailable(unavailable.Store, unavailable.Message, unavailable.InnerException);
+                return new ProblemResult(HttpProblems.Unavailable, $"{unavailable.Store}: {unavailable.Message}", null) { RetryAfterSeconds = 1 };
+            case OperationCanceledException when context.RequestAborted.IsCancellationRequested is false:
+                return Problem.Of(HttpProblems.TookTooLong);
+            default:
+                logger.RequestFailed(context.Request.Method, context.Request.Path,
+                    System.Diagnostics.Activity.Current?.TraceId.ToString() ?? context.TraceIdentifier, e);
+                return Problem.Of(HttpProblems.Failed);
+        }
+    }
+}

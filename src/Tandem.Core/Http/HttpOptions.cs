@@ -1,0 +1,19 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace Tandem.Core.Http;
+
+/// <summary>Settings of every endpoint, section <c>Http</c>.</summary>
+public sealed class HttpOptions
+{
+    /// <summary>The largest body of a request, in bytes. Default 1 MiB; 1 KiB to 1 GiB.</summary>
+    [Range(1024, 1 << 30)]
+    public long MaxBodyBytes { get; set; } = 1 << 20;
+
+    /// <summary>How long a request may take before it is answered with 504. Default 30 seconds; 1 second to 1 hour. WebSockets are exempt.</summary>
+    [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
+    public TimeSpan RequestTimeout { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How long a stopping process waits for requests in flight. Default 20 seconds; 0 to 10 minutes.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "00:10:00")]
+    public TimeSpan ShutdownTimeout { get; set; } = TimeSpan.FromSeconds(20);
+}

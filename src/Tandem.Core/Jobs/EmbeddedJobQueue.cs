@@ -1,0 +1,102 @@
+using Tandem.Core.Data;
+
+namespace Tandem.Core.Jobs;
+
+/// <summary>The queue in the embedded database. Claims are serialised by the one writer.</summary>
+sealed class EmbeddedJobQueue(Lazy<Db> db, Signal<IJobQueue> signal, TimeProvider clock) : IJobQueue
+{
+    const string ViewColumns = "id, kind, state, attempt, max_attempts, progress, message, error, account_id, run_at, created_at, finished_at";
+
+    public async Task<Guid> EnqueueAsync(Transaction tx, string kind, string payload, JobOptions options, CancellationToken cancellationToken)
+    {
+        var (id, now) = (Guid.CreateVersion7(), clock.UtcNow());
+        var added = await tx.ExecuteAsync($"""
+            insert into jobs_queue (id, kind, payload, state, priority, run_at, max_attempts, unique_key, account_id, trace_parent, created_at)
+            values ({id}, {kind}, {payload}, 'available', {options.Priority}, {now + options.Delay}, {options.MaxAttempts}, {options.UniqueKey},
+                {options.AccountId}, {tx.TraceParent}, {now})
+            on conflict do nothing
+            """, cancellationToken);
+        if (added == 0)
+            return await tx.FindAsync<Guid>($"""
+                select id from jobs_queue where kind = {kind} and unique_key = {options.UniqueKey} and state in ('available', 'running')
+                """, cancellationToken);
+        tx.OnCommitted(signal.Set);
+        return id;
+    }
+
+    public async Task<List<ClaimedJob>> ClaimAsync(string worker, IReadOnlyCollection<string> kinds, int count, TimeSpan lease, CancellationToken cancellationToken)
+    {
+        var now = clock.UtcNow();
+        Sql mine = $"";
+        foreach (var (i, kind) in kinds.Index())
+            mine.Append(i == 0 ? (Sql)$"{kind}" : $", {kind}");
+        // Looked at outside a transaction first: an idle queue costs no write.
+        if (await db.Value.FindAsync<long>($"""
+            select exists (select 1 from jobs_queue where kind in ({mine})
+                and (state = 'available' and run_at <= {now} or state = 'running' and lease_until <= {now}))
+            """, cancellationToken) == 0)
+            return [];
+        return await db.Value.InTransactionAsync(async tx =>
+        {
+            // A job that took its worker down with every attempt it had must not do so for ever.
+            await tx.ExecuteAsync($"""
+                update jobs_queue set state = 'discarded', lease_until = null, finished_at = {now},
+                    error = 'Its worker died in each of its attempts.'
+                where state = 'running' and lease_until <= {now} and attempt >= max_attempts
+                """, cancellationToken);
+            return await tx.ListAsync<ClaimedJob>($"""
+            update jobs_queue set state = 'running', worker = {worker}, lease_until = {now + lease}, attempt = attempt + 1, fence = fence + 1
+            where id in (
+                select id from jobs_queue where kind in ({mine})
+                    and (state = 'available' and run_at <= {now} or state = 'running' and lease_until <= {now})
+                order by priority, run_at, id limit {count})
+            returning id, kind, payload, attempt, max_attempts, fence, trace_parent
+            """, cancellationToken);
+        }, cancellationToken);
+    }
+
+    public async Task<bool> RenewAsync(ClaimedJob job, TimeSpan lease, double? progress, string? message, CancellationToken cancellationToken) =>
+        await db.Value.ExecuteAsync($"""
+            update jobs_queue set lease_until = {clock.UtcNow() + lease}, progress = coalesce({progress}, progress), message = coalesce({message}, message)
+            where id = {job.Id} and fence = {job.Fence} and state = 'running'
+            """, cancellationToken) == 1;
+
+    public async Task<bool> CompleteAsync(Transaction tx, ClaimedJob job, CancellationToken cancellationToken) =>
+        await tx.ExecuteAsync($"""
+            update jobs_queue set state = 'completed', progress = 1, error = null, lease_until = null, finished_at = {clock.UtcNow()}
+            where id = {job.Id} and fence = {job.Fence} and state = 'running'
+            """, cancellationToken) == 1;
+
+    public async Task<bool> FailAsync(ClaimedJob job, string error, DateTime? runAt, CancellationToken cancellationToken) =>
+        await db.Value.ExecuteAsync($"""
+            update jobs_queue set state = {(runAt is null ? "discarded" : "available")}, run_at = coalesce({runAt}, run_at), error = {error},
+                lease_until = null, worker = null, finished_at = {(runAt is null ? clock.UtcNow() : (DateTime?)null)}
+            where id = {job.Id} and fence = {job.Fence} and state = 'running'
+            """, cancellationToken) == 1;
+
+    public Task ReturnAsync(ClaimedJob job, CancellationToken cancellationToken) =>
+        db.Value.ExecuteAsync($"""
+            update jobs_queue set state = 'available', attempt = attempt - 1, lease_until = null, worker = null
+            where id = {job.Id} and fence = {job.Fence} and state = 'running'
+            """, cancellationToken);
+
+    public async Task<bool> CancelAsync(Guid id, CancellationToken cancellationToken) =>
+        await db.Value.ExecuteAsync($"""
+            update jobs_queue set state = 'cancelled', lease_until = null, finished_at = {clock.UtcNow()}
+            where id = {id} and state in ('available', 'running')
+            """, cancellationToken) == 1;
+
+    public Task<JobView?> FindAsync(Guid id, CancellationToken cancellationToken) =>
+        db.Value.FindAsync<JobView>($"select {Sql.Raw(ViewColumns)} from jobs_queue where id = {id}", cancellationToken);
+
+    public Task<List<JobView>> ListAsync(string? state, int skip, int limit, CancellationToken cancellationToken) =>
+        db.Value.ListAsync<JobView>($"""
+            select {Sql.Raw(ViewColumns)} from jobs_queue where {state} is null or state = {state} order by id desc limit {limit} offset {skip}
+            """, cancellationToken);
+
+    public Task<int> RecoverAsync(CancellationToken cancellationToken) =>
+        db.Value.ExecuteAsync($"update jobs_queue set lease_until = {clock.UtcNow()} where state = 'running'", cancellationToken);
+
+    public Task<long> WaitAsync(long seen, CancellationToken cancellationToken) =>
+        signal.WaitAsync(seen, TimeSpan.FromMilliseconds(500), cancellationToken);
+}

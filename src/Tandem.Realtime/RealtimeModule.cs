@@ -1,0 +1,10 @@
+using Tandem.Core;
+
+namespace Tandem.Realtime;
+
+/// <summary>The realtime module.</summary>
+public sealed class RealtimeModule : Module
+{
+    /// <inheritdoc/>
+    public override string Name => "realtime";
+}

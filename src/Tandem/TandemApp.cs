@@ -1,0 +1,256 @@
+using System.Net;
+using Microsoft.AspNetCore.Authorization;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Timeouts;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+using Tandem.Core;
+using Tandem.Core.Configuration;
+using Tandem.Core.Data;
+using Tandem.Core.Events;
+using Tandem.Core.Http;
+using Tandem.Core.Jobs;
+using Tandem.Gateway;
+using Tandem.Inference;
+using Tandem.Realtime;
+using Tandem.Reports;
+using Tandem.Users;
+
+namespace Tandem;
+
+/// <summary>A whole backend in one program: the built-in modules, the embedded stores, and whatever the program adds.</summary>
+/// <example><code>
+/// var app = TandemApp.Create(args);
+/// app.Resource&lt;Item&gt;("/items");
+/// app.MapGet("/hello", () =&gt; "Hello from here").AllowAnonymous();
+/// return await app.RunAsync();
+/// </code></example>
+public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
+{
+    readonly List<Module> _modules = [];
+    readonly List<EndpointDataSource> _dataSources = [];
+    readonly LateServices _late = new();
+    readonly ProgramArguments _arguments;
+    readonly WebApplicationBuilder _builder;
+    readonly Parts _parts;
+    readonly ServerOptions _server;
+    WebApplication? _app;
+    FileStream? _serveLock;
+
+    TandemApp(string[] args)
+    {
+        _arguments = ProgramArguments.Read(args);
+        _builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "Tandem", ContentRootPath = Environment.CurrentDirectory });
+        // Everything in these is ours; appsettings.json may hold sections that only the program itself reads.
+        var ours = new ConfigurationBuilder()
+            .SetBasePath(Environment.CurrentDirectory)
+            .AddJsonFile("tandem.json", optional: true)
+            .AddEnvironmentVariables("TANDEM_")
+            .AddInMemoryCollection(_arguments.Settings)
+            .Build();
+        _builder.Configuration.AddJsonFile("appsettings.json", optional: true).AddConfiguration(ours);
+        _parts = new Parts(new Settings(_builder.Configuration, ours));
+        _server = ServerOptions.Read(_builder.Configuration);
+        _modules.AddRange([new GatewayModule(), new UsersModule(), new InferenceModule(), new ReportsModule(), new RealtimeModule()]);
+    }
+
+    /// <summary>A program with the built-in modules.</summary>
+    /// <param name="args">The command line: a command with its options, settings as <c>--Section:Key value</c>, <c>--urls</c>, <c>--data</c>, <c>--roles</c>.</param>
+    /// <remarks>Settings come from <c>appsettings.json</c>, <c>tandem.json</c>, <c>TANDEM_…</c> in the environment and the command line; the later wins.</remarks>
+    public static TandemApp Create(string[] args)
+    {
+        ArgumentNullException.ThrowIfNull(args);
+        return new TandemApp(args);
+    }
+
+    /// <summary>The container's registrations, for the program's own services.</summary>
+    public IServiceCollection Services => _builder.Services;
+
+    /// <summary>The addresses the started program listens on.</summary>
+    public IReadOnlyCollection<string> Urls => [.. Started.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()?.Addresses ?? []];
+
+    /// <summary>Adds a module.</summary>
+    public TandemApp Add<TModule>() where TModule : Module, new() => Add(new TModule());
+
+    /// <summary>Adds a module.</summary>
+    public TandemApp Add(Module module)
+    {
+        ArgumentNullException.ThrowIfNull(module);
+        _modules.Add(module);
+        return this;
+    }
+
+    IServiceProvider IEndpointRouteBuilder.ServiceProvider => _late;
+    ICollection<EndpointDataSource> IEndpointRouteBuilder.DataSources => _dataSources;
+    IApplicationBuilder IEndpointRouteBuilder.CreateApplicationBuilder() => new ApplicationBuilder(_late);
+
+    WebApplication Started => _app ?? throw new InvalidOperationException("The program has not been started yet.");
+
+    /// <summary>Does what the command line says: serves until it is stopped, or runs a command.</summary>
+    /// <returns>The exit code: 0 done, 1 failed, 2 wrong use.</returns>
+    public Task<int> RunAsync() => CommandLine.RunAsync(this, _parts, _arguments.Words);
+
+    /// <summary>Starts serving; returns when requests are answered.</summary>
+    public async Task StartAsync(CancellationToken cancellationToken = default)
+    {
+        _serveLock = TakeServeLock();
+        var app = Build(serving: true);
+        await app.StartAsync(cancellationToken);
+    }
+
+    /// <summary>Finishes the requests in flight and closes the stores.</summary>
+    public async Task StopAsync(CancellationToken cancellationToken = default)
+    {
+        if (_app is not null)
+            await _app.StopAsync(cancellationToken);
+    }
+
+    /// <summary>Stops the program if it runs.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (_app is not null)
+            await _app.DisposeAsync();
+        _serveLock?.Dispose();
+    }
+
+    internal ServerOptions Server => _server;
+
+    internal IServiceProvider RunningServices => Started.Services;
+
+    internal Task WaitForStopAsync() => Started.WaitForShutdownAsync();
+
+    /// <summary>Makes the container and the pipeline, and brings the stores to the program's schema.</summary>
+    internal WebApplication Build(bool serving)
+    {
+        var services = _builder.Services;
+        var http = AddCore(services);
+        foreach (var module in _modules)
+            module.Add(new ModuleBuilder(module, services, _parts, _server.Runs(module.Name)));
+        Monitoring.Add(_builder, _parts);
+        _parts.Settings.RefuseUnknownKeys(ServerOptions.Keys);
+        if (serving)
+        {
+            services.AddHostedService<EventDispatcher>();
+            services.AddHostedService<JobWorker>();
+        }
+
+        _builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = http.MaxBodyBytes;
+            kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(15);
+        }).UseUrls(_server.Urls).UseShutdownTimeout(http.ShutdownTimeout);
+        services.Configure<HostOptions>(o => o.ShutdownTimeout = http.ShutdownTimeout + TimeSpan.FromSeconds(5));
+        var app = _app = _builder.Build();
+        _late.Services = app.Services;
+        app.Services.GetRequiredService<Migrator>().Migrate(
+            [("core", typeof(Module).Assembly), .. _modules.Select(m => (m.Name, m.GetType().Assembly)).DistinctBy(m => m.Assembly).Where(m => m.Assembly != typeof(Module).Assembly)],
+            [.. _modules.Select(m => (m.Name, (Func<Microsoft.Data.Sqlite.SqliteConnection, string>)m.MissingSchema))]);
+        if (serving)
+            Pipeline(app);
+        return app;
+    }
+
+    HttpOptions AddCore(IServiceCollection services)
+    {
+        services.AddSingleton(_parts);
+        services.AddSingleton(_parts.Consumers);
+        services.AddSingleton(_parts.Jobs);
+        services.AddSingleton(_server);
+        services.AddSingleton(TimeProvider.System);
+        services.AddSingleton(_ => new DataDirectory(_server.Data));
+        services.AddSingleton(typeof(Signal<>));
+        services.AddSingleton<Db, SqliteDb>();
+        services.AddSingleton(p => new Lazy<Db>(p.GetRequiredService<Db>));
+        services.AddSingleton<IEventLog, EmbeddedEventLog>();
+        services.AddSingleton<IJobQueue, EmbeddedJobQueue>();
+        services.AddSingleton<Outbox>();
+        services.AddSingleton<Migrator>();
+        services.AddHybridCache();
+        services.AddSingleton(typeof(Core.Cache.Cache<,>));
+        _parts.Settings.Read<EventOptions>(services, "Events");
+        _parts.Settings.Read<JobWorkerOptions>(services, "Jobs");
+        var http = _parts.Settings.Read<HttpOptions>(services, "Http");
+        services.AddRoutingCore();
+        services.Configure<RouteHandlerOptions>(o => o.ThrowOnBadRequest = true);
+        services.ConfigureHttpJsonOptions(o => Json.Configure(o.SerializerOptions));
+        services.AddAuthorization();
+        services.AddSingleton<IAuthorizationMiddlewareResultHandler, ForbiddenProblem>();
+        services.AddRequestTimeouts(o => o.DefaultPolicy = new RequestTimeoutPolicy { Timeout = http.RequestTimeout });
+        return http;
+    }
+
+    void Pipeline(WebApplication app)
+    {
+        // WebApplication would add these by itself in front of everything; a request that needs no token must not pay for them.
+        var properties = ((IApplicationBuilder)app).Properties;
+        properties["__AuthenticationMiddlewareSet"] = true;
+        properties["__AuthorizationMiddlewareSet"] = true;
+        app.UseMiddleware<RequestLog>();
+        foreach (var module in _modules.Where(m => _server.Runs(m.Name)))
+            module.Use(app);
+        app.Use(Health.AnswerAlive);
+        app.UseRouting();
+        app.UseRequestTimeouts();
+        app.UseMiddleware<EdgeMiddleware>();
+        app.UseAuthorization();
+
+        var routes = app.MapGroup("");
+        routes.AddEndpointFilterFactory(ValidationFilter.Create);
+        Health.Map(routes);
+        Operations.Map(routes);
+        ApiDocs.Map(routes);
+        Monitoring.Map(routes);
+        foreach (var module in _modules.Where(m => _server.Runs(m.Name)))
+            module.Map(routes);
+        foreach (var source in _dataSources)
+            ((IEndpointRouteBuilder)routes).DataSources.Add(source);
+    }
+
+    /// <summary>One server per data directory: two would each keep limits, caches and open sockets that the other does not know of.</summary>
+    FileStream TakeServeLock()
+    {
+        var path = new DataDirectory(_server.Data).Combine("serve.lock");
+        try
+        {
+            var file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+            file.SetLength(0);
+            file.Write(System.Text.Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(System.Globalization.CultureInfo.InvariantCulture)));
+            file.Flush();
+            return file;
+        }
+        catch (IOException e)
+        {
+            throw new ConfigurationException($"Another server runs on the data directory {_server.Data}; stop it or choose another with --data DIR. ({e.Message})");
+        }
+    }
+
+    /// <summary>Endpoints may be mapped before the container exists; what mapping asks for is known already.</summary>
+    sealed class LateServices : IServiceProvider
+    {
+        public IServiceProvider? Services { get; set; }
+
+        public object? GetService(Type serviceType) => Services is { } services
+            ? services.GetService(serviceType)
+            : serviceType == typeof(IOptions<RouteHandlerOptions>)
+                ? Options.Create(new RouteHandlerOptions { ThrowOnBadRequest = true })
+                : null;
+    }
+}
+
+/// <summary>The framework's own authorisation (<c>[Authorize(Policy = …)]</c>) refuses with our problems.</summary>
+sealed class ForbiddenProblem : IAuthorizationMiddlewareResultHandler
+{
+    public Task HandleAsync(RequestDelegate next, HttpContext context, AuthorizationPolicy policy, Microsoft.AspNetCore.Authorization.Policy.PolicyAuthorizationResult authorizeResult) =>
+        authorizeResult.Succeeded
+            ? next(context)
+            : Problem.Of(authorizeResult.Challenged ? HttpProblems.Unauthorized : HttpProblems.Forbidden).ExecuteAsync(context);
+}
