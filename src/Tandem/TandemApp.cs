@@ -173,6 +173,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
         services.AddSingleton<IEventLog, EmbeddedEventLog>();
         services.AddSingleton<IJobQueue, EmbeddedJobQueue>();
         services.AddSingleton<Outbox>();
+        services.AddSingleton<RateLimits>();
         services.AddSingleton<Migrator>();
         services.AddHybridCache();
         services.AddSingleton(typeof(Core.Cache.Cache<,>));

@@ -1,0 +1,29 @@
+using Tandem.Core.Events;
+
+namespace Tandem.Core.Contracts;
+
+/// <summary>Somebody has signed up, or was created by an administrator.</summary>
+/// <param name="UserId">The account.</param>
+/// <param name="CreatedAt">UTC.</param>
+[Event("users.user-registered")]
+public sealed record UserRegistered(long UserId, DateTime CreatedAt);
+
+/// <summary>The name of an account was changed.</summary>
+/// <param name="UserId">The account.</param>
+[Event("users.user-renamed")]
+public sealed record UserRenamed(long UserId);
+
+/// <summary>An account was deactivated; its sessions have ended.</summary>
+/// <param name="UserId">The account.</param>
+[Event("users.user-deactivated")]
+public sealed record UserDeactivated(long UserId);
+
+/// <summary>An account was activated again.</summary>
+/// <param name="UserId">The account.</param>
+[Event("users.user-activated")]
+public sealed record UserActivated(long UserId);
+
+/// <summary>An account was deleted with everything that only concerned it.</summary>
+/// <param name="UserId">The account.</param>
+[Event("users.user-deleted")]
+public sealed record UserDeleted(long UserId);
