@@ -9,6 +9,7 @@ using Microsoft.AspNetCore.Http.Timeouts;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -184,7 +185,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
         services.AddSingleton(_parts.Consumers);
         services.AddSingleton(_parts.Jobs);
         services.AddSingleton(_server);
-        services.AddSingleton(TimeProvider.System);
+        services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton(_ => new DataDirectory(_server.Data));
         services.AddSingleton(typeof(Signal<>));
         services.AddSingleton<Db, SqliteDb>();

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
 
 namespace Tandem.Core.Http;
 
@@ -9,7 +10,8 @@ public static class Json
     /// <summary>
     /// For what strangers send and what is answered: a missing or null member, a number in quotes and a member given twice are errors, not guesses.
     /// </summary>
-    public static JsonSerializerOptions Options { get; } = Configure(new JsonSerializerOptions(JsonSerializerDefaults.Web));
+    public static JsonSerializerOptions Options { get; } =
+        Configure(new JsonSerializerOptions(JsonSerializerDefaults.Web) { TypeInfoResolver = new DefaultJsonTypeInfoResolver() });
 
     /// <summary>For what Tandem itself stored: members that a later or earlier version wrote are no error.</summary>
     public static JsonSerializerOptions Stored { get; } = new(JsonSerializerDefaults.Web) { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
