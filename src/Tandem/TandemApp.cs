@@ -142,7 +142,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
         foreach (var module in _modules)
             module.Add(new ModuleBuilder(module, services, _parts, _server.Runs(module.Name)));
         Monitoring.Add(_builder, _parts);
-        _parts.Settings.RefuseUnknownKeys(ServerOptions.Keys);
+        _parts.Settings.RefuseUnknownSections(ServerOptions.Keys);
         return http;
     }
 
