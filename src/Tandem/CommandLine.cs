@@ -11,26 +11,49 @@ namespace Tandem;
 /// <summary>The commands of the program. Without one it serves.</summary>
 static class CommandLine
 {
-    public static async Task<int> RunAsync(TandemApp app, Parts parts, string[] words)
+    const string Description = """
+        Tandem: the whole backend in one program. Without a command it serves.
+
+        Settings go with every command: --urls http://127.0.0.1:8080, --data DIR, --roles users,gateway, and any other as --Section:Key VALUE;
+        "config" lists them all. They are also read from tandem.json and from the environment (TANDEM_SECTION__KEY).
+        """;
+
+    public static async Task<int> RunAsync(TandemApp app, string[] words)
     {
         try
         {
             // Serving needs no parser: it is the one command whose start is waited for.
-            if (words is [] or ["serve"])
-                return await ServeAsync(app);
-            app.Build(serving: false);
-            return await new RootCommand("").Parse(words).InvokeAsync();
+            return words is [] or ["serve"] ? await ServeAsync(app) : await ParseAsync(app, words);
         }
-        catch (ConfigurationException e)
+        catch (Exception e) when (e is ConfigurationException or StoreUnavailableException or ProblemException or IOException)
         {
             Console.Error.WriteLine($"tandem: {e.Message}");
-            return 2;
+            return e is ConfigurationException ? 2 : 1;
         }
-        catch (StoreUnavailableException e)
-        {
-            Console.Error.WriteLine($"tandem: {e.Message}");
-            return 1;
-        }
+    }
+
+    static async Task<int> ParseAsync(TandemApp app, string[] words)
+    {
+        var host = new CommandHost(app, app.Register());
+        var root = new RootCommand(Description) { new Command("serve", "Serve until stopped (Ctrl-C or SIGTERM)") };
+        foreach (var make in app.Parts.Commands)
+            Merge(root, make(host));
+        root.Add(ConfigCommand.Make(app));
+        root.Add(DoctorCommand.Make(app, host));
+
+        var parsed = root.Parse(words);
+        var code = await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+        return parsed.Errors.Count > 0 ? 2 : code;
+    }
+
+    /// <summary>Two modules may add to one command: <c>user</c> from both has the subcommands of both.</summary>
+    static void Merge(Command into, Command command)
+    {
+        if (into.Subcommands.FirstOrDefault(c => c.Name == command.Name) is not { } known)
+            into.Add(command);
+        else
+            foreach (var sub in command.Subcommands.ToList())
+                Merge(known, sub);
     }
 
     static async Task<int> ServeAsync(TandemApp app)
@@ -56,5 +79,14 @@ static class CommandLine
         foreach (var notice in services.GetServices<IStartNotice>())
             if (await notice.LineAsync(address, CancellationToken.None) is { } line)
                 Console.WriteLine("  " + line);
+    }
+
+    sealed class CommandHost(TandemApp app, HttpOptions http) : ICommandHost
+    {
+        public async Task<int> RunAsync(Func<IServiceProvider, CancellationToken, Task<int>> work, CancellationToken cancellationToken = default)
+        {
+            await using (app)
+                return await work(app.Build(http, serving: false).Services, cancellationToken);
+        }
     }
 }

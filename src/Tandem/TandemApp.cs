@@ -49,16 +49,10 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
     {
         _arguments = ProgramArguments.Read(args);
         _builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "Tandem", ContentRootPath = Environment.CurrentDirectory });
-        // Everything in these is ours; appsettings.json may hold sections that only the program itself reads.
-        var ours = new ConfigurationBuilder()
-            .SetBasePath(Environment.CurrentDirectory)
-            .AddJsonFile("tandem.json", optional: true)
-            .AddEnvironmentVariables("TANDEM_")
-            .AddInMemoryCollection(_arguments.Settings)
-            .Build();
-        _builder.Configuration.AddJsonFile("appsettings.json", optional: true).AddConfiguration(ours);
-        _parts = new Parts(new Settings(_builder.Configuration, ours));
-        _server = ServerOptions.Read(_builder.Configuration);
+        var sources = ConfigurationSources.Read(_arguments.Settings);
+        _builder.Configuration.AddConfiguration(sources.All);
+        _parts = new Parts(new Settings(sources));
+        _server = ServerOptions.Read(sources.All);
         _modules.AddRange([new GatewayModule(), new UsersModule(), new InferenceModule(), new ReportsModule(), new RealtimeModule()]);
     }
 
@@ -68,7 +62,17 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
     public static TandemApp Create(string[] args)
     {
         ArgumentNullException.ThrowIfNull(args);
-        return new TandemApp(args);
+        try
+        {
+            return new TandemApp(args);
+        }
+        catch (ConfigurationException e) when (Console.Error is { } error && Environment.GetCommandLineArgs()[1..].SequenceEqual(args))
+        {
+            // The program itself was called with these: its user gets a sentence, not a stack trace.
+            error.WriteLine($"tandem: {e.Message}");
+            Environment.Exit(2);
+            throw;
+        }
     }
 
     /// <summary>The container's registrations, for the program's own services.</summary>
@@ -96,13 +100,13 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
 
     /// <summary>Does what the command line says: serves until it is stopped, or runs a command.</summary>
     /// <returns>The exit code: 0 done, 1 failed, 2 wrong use.</returns>
-    public Task<int> RunAsync() => CommandLine.RunAsync(this, _parts, _arguments.Words);
+    public Task<int> RunAsync() => CommandLine.RunAsync(this, _arguments.Words);
 
     /// <summary>Starts serving; returns when requests are answered.</summary>
     public async Task StartAsync(CancellationToken cancellationToken = default)
     {
         _serveLock = TakeServeLock();
-        var app = Build(serving: true);
+        var app = Build(Register(), serving: true);
         await app.StartAsync(cancellationToken);
     }
 
@@ -123,12 +127,14 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
 
     internal ServerOptions Server => _server;
 
+    internal Parts Parts => _parts;
+
     internal IServiceProvider RunningServices => Started.Services;
 
     internal Task WaitForStopAsync() => Started.WaitForShutdownAsync();
 
-    /// <summary>Makes the container and the pipeline, and brings the stores to the program's schema.</summary>
-    internal WebApplication Build(bool serving)
+    /// <summary>Reads the settings and lets every module say what it is made of; touches no store yet.</summary>
+    internal HttpOptions Register()
     {
         var services = _builder.Services;
         var http = AddCore(services);
@@ -136,6 +142,13 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
             module.Add(new ModuleBuilder(module, services, _parts, _server.Runs(module.Name)));
         Monitoring.Add(_builder, _parts);
         _parts.Settings.RefuseUnknownKeys(ServerOptions.Keys);
+        return http;
+    }
+
+    /// <summary>Makes the container and the pipeline, and brings the stores to the program's schema.</summary>
+    internal WebApplication Build(HttpOptions http, bool serving)
+    {
+        var services = _builder.Services;
         if (serving)
         {
             services.AddHostedService<EventDispatcher>();
@@ -152,12 +165,18 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
         var app = _app = _builder.Build();
         _late.Services = app.Services;
         app.Services.GetRequiredService<Migrator>().Migrate(
-            [("core", typeof(Module).Assembly), .. _modules.Select(m => (m.Name, m.GetType().Assembly)).DistinctBy(m => m.Assembly).Where(m => m.Assembly != typeof(Module).Assembly)],
+            MigratedAssemblies(),
             [.. _modules.Select(m => (m.Name, (Func<Microsoft.Data.Sqlite.SqliteConnection, string>)m.MissingSchema))]);
         if (serving)
             Pipeline(app);
         return app;
     }
+
+    IReadOnlyList<(string Module, System.Reflection.Assembly Assembly)> MigratedAssemblies() =>
+    [
+        ("core", typeof(Module).Assembly),
+        .. _modules.Select(m => (m.Name, m.GetType().Assembly)).DistinctBy(m => m.Assembly).Where(m => m.Assembly != typeof(Module).Assembly),
+    ];
 
     HttpOptions AddCore(IServiceCollection services)
     {

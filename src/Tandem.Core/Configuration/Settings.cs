@@ -6,9 +6,11 @@ using Tandem.Core.Http;
 namespace Tandem.Core.Configuration;
 
 /// <summary>Reads sections of the configuration into options classes and remembers which keys there are.</summary>
-sealed class Settings(IConfiguration configuration, IConfiguration ours)
+sealed class Settings(ConfigurationSources sources)
 {
     readonly List<(string Section, object Value)> _sections = [];
+
+    public ConfigurationSources Sources => sources;
 
     /// <summary>Section names with the options in force, in the order they were read.</summary>
     public IReadOnlyList<(string Section, object Value)> Sections => _sections;
@@ -18,7 +20,7 @@ sealed class Settings(IConfiguration configuration, IConfiguration ours)
         var value = new T();
         try
         {
-            configuration.GetSection(section).Bind(value);
+            sources.All.GetSection(section).Bind(value);
         }
         catch (InvalidOperationException e)
         {
@@ -43,10 +45,10 @@ sealed class Settings(IConfiguration configuration, IConfiguration ours)
     {
         var known = _sections.ToLookup(s => s.Section, s => s.Value.GetType(), StringComparer.OrdinalIgnoreCase);
         var others = otherSections.ToHashSet(StringComparer.OrdinalIgnoreCase);
-        foreach (var section in configuration.GetChildren().Where(s => known.Contains(s.Key)))
+        foreach (var section in sources.All.GetChildren().Where(s => known.Contains(s.Key)))
             foreach (var key in section.GetChildren())
                 RefuseUnknown(key, known[section.Key]);
-        foreach (var section in ours.GetChildren())
+        foreach (var section in sources.Ours.GetChildren())
             if (!known.Contains(section.Key) && !others.Contains(section.Key))
                 throw new ConfigurationException($"There is no setting {section.Path}. Sections: {string.Join(", ", known.Select(s => s.Key).Concat(others).Order())}.");
     }

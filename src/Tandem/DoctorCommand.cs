@@ -1,0 +1,154 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json;
+using Microsoft.Extensions.DependencyInjection;
+using Tandem.Core;
+using Tandem.Core.Data;
+using Tandem.Core.Http;
+
+namespace Tandem;
+
+/// <summary><c>tandem doctor</c>: looks at what a server needs and says what to do about what is wrong.</summary>
+static class DoctorCommand
+{
+    // A gibibyte is a few million items; below it a busy log or a backup fills the disk within hours.
+    const long EnoughDisk = 1L << 30;
+
+    // Each open connection is an open file; the published comparison opens 10,000.
+    const long EnoughFiles = 10_000;
+
+    public static Command Make(TandemApp app, ICommandHost host)
+    {
+        var json = new Option<bool>("--json") { Description = "Print JSON" };
+        var command = new Command("doctor", "Check port, disk, permissions, clock and stores; exit code 1 when something is wrong") { json };
+        command.SetAction(async (parsed, ct) =>
+        {
+            var findings = new List<Finding> { Ports(app), Disk(app), Permissions(app), OpenFiles() };
+            findings.AddRange(await Stores(app, host, ct));
+            if (parsed.GetValue(json))
+                Console.WriteLine(JsonSerializer.Serialize(findings, new JsonSerializerOptions(Json.Options) { WriteIndented = true }));
+            else
+                foreach (var finding in findings)
+                    Console.WriteLine($"{(finding.Ok ? "ok  " : "FAIL")}  {finding.What,-16}  {finding.Says}");
+            return findings.All(f => f.Ok) ? 0 : 1;
+        });
+        return command;
+    }
+
+    static Finding Ports(TandemApp app)
+    {
+        var url = new Uri(app.Server.Urls.Split(';')[0].Replace("//*", "//0.0.0.0").Replace("//+", "//0.0.0.0"));
+        var running = ServerRuns(app);
+        try
+        {
+            var address = url.HostNameType is UriHostNameType.IPv4 or UriHostNameType.IPv6 ? IPAddress.Parse(url.Host.Trim('[', ']')) : IPAddress.Loopback;
+            using var listener = new TcpListener(address, url.Port);
+            listener.Start();
+            return new("port", true, $"{url.Port} is free{(running ? "; a server on this data directory listens elsewhere" : "")}");
+        }
+        catch (SocketException) when (running)
+        {
+            return new("port", true, $"{url.Port} is in use, and a server runs on this data directory");
+        }
+        catch (SocketException e)
+        {
+            return new("port", false, $"{url.Port} cannot be used ({e.Message}): stop what listens there, or choose another with --urls http://127.0.0.1:PORT");
+        }
+    }
+
+    static bool ServerRuns(TandemApp app)
+    {
+        try
+        {
+            using var _ = new FileStream(Path.Combine(app.Server.Data, "serve.lock"), FileMode.Open, FileAccess.ReadWrite, FileShare.None);
+            return false;
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return false;
+        }
+        catch (IOException)
+        {
+            return true;
+        }
+    }
+
+    static Finding Disk(TandemApp app)
+    {
+        var free = new DriveInfo(Path.GetFullPath(app.Server.Data)).AvailableFreeSpace;
+        var says = string.Create(CultureInfo.InvariantCulture, $"{free / (double)(1 << 30):0.0} GiB free at {Path.GetFullPath(app.Server.Data)}");
+        return free >= EnoughDisk ? new("disk", true, says) : new("disk", false, says + ": make room, or move the data with --data DIR");
+    }
+
+    static Finding Permissions(TandemApp app)
+    {
+        try
+        {
+            var data = new DataDirectory(app.Server.Data);
+            var probe = data.Combine($"doctor-{Guid.NewGuid():n}");
+            File.WriteAllText(probe, "");
+            File.Delete(probe);
+            if (!OperatingSystem.IsWindows() && File.Exists(data.DatabaseFile)
+                && (File.GetUnixFileMode(data.DatabaseFile) & (UnixFileMode.GroupRead | UnixFileMode.OtherRead)) != 0)
+                return new("permissions", false, $"others can read {data.DatabaseFile}: chmod 600 it");
+            return new("permissions", true, "the data directory can be written, and is closed to others");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return new("permissions", false, $"the data directory cannot be written ({e.Message}): give this user the right, or choose another with --data DIR");
+        }
+    }
+
+    static Finding OpenFiles()
+    {
+        if (!File.Exists("/proc/self/limits"))
+            return new("open files", true, "no limit is known on this system");
+        var line = File.ReadLines("/proc/self/limits").First(l => l.StartsWith("Max open files", StringComparison.Ordinal));
+        var word = line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[3];
+        return !long.TryParse(word, out var limit) || limit >= EnoughFiles
+            ? new("open files", true, $"limit {word}")
+            : new("open files", false, $"limit {word}: raise it (ulimit -n {2 * EnoughFiles}) before serving many connections");
+    }
+
+    static async Task<List<Finding>> Stores(TandemApp app, ICommandHost host, CancellationToken ct)
+    {
+        var findings = new List<Finding>();
+        try
+        {
+            await host.RunAsync(async (services, token) =>
+            {
+                var db = services.GetRequiredService<Db>();
+                var checks = new List<(string Name, Func<IServiceProvider, CancellationToken, Task> Check)> { (db.Engine, (_, c) => db.CheckAsync(c)) };
+                checks.AddRange(app.Parts.Checks);
+                foreach (var (name, check) in checks)
+                {
+                    var result = await Health.CheckAsync(name, check, services, token);
+                    findings.Add(new($"store {name}", result.Reason is null, result.Reason ?? string.Create(CultureInfo.InvariantCulture, $"answers in {result.Milliseconds} ms")));
+                }
+
+                findings.Add(await ClockAsync(db, services.GetRequiredService<TimeProvider>(), token));
+                return 0;
+            }, ct);
+        }
+        catch (Exception e) when (e is StoreUnavailableException or IOException or InvalidOperationException or Microsoft.Data.Sqlite.SqliteException)
+        {
+            findings.Add(new("stores", false, e.Message));
+        }
+
+        return findings;
+    }
+
+    /// <summary>A clock that was set back makes new tokens look expired and old ones valid.</summary>
+    static async Task<Finding> ClockAsync(Db db, TimeProvider clock, CancellationToken ct)
+    {
+        var now = clock.UtcNow();
+        var newest = await db.FindAsync<DateTime?>($"select occurred_at from events_log order by position desc limit 1", ct);
+        return newest > now + TimeSpan.FromMinutes(1)
+            ? new("clock", false, $"it is {now:u} here, but the newest event is of {newest:u}: set the clock, best by NTP")
+            : new("clock", true, $"{now:u}, not behind the newest event");
+    }
+
+    sealed record Finding(string What, bool Ok, string Says);
+}
