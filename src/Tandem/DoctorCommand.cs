@@ -25,7 +25,7 @@ static class DoctorCommand
         var command = new Command("doctor", "Check port, disk, permissions, clock and stores; exit code 1 when something is wrong") { json };
         command.SetAction(async (parsed, ct) =>
         {
-            var findings = new List<Finding> { Ports(app), Disk(app), Permissions(app), OpenFiles() };
+            var findings = new List<Finding> { Permissions(app), Disk(app), Ports(app), OpenFiles() };
             findings.AddRange(await Stores(app, host, ct));
             if (parsed.GetValue(json))
                 Console.WriteLine(JsonSerializer.Serialize(findings, new JsonSerializerOptions(Json.Options) { WriteIndented = true }));
@@ -77,6 +77,8 @@ static class DoctorCommand
 
     static Finding Disk(TandemApp app)
     {
+        if (!Directory.Exists(app.Server.Data))
+            return new("disk", false, $"{Path.GetFullPath(app.Server.Data)} does not exist");
         var free = new DriveInfo(Path.GetFullPath(app.Server.Data)).AvailableFreeSpace;
         var says = string.Create(CultureInfo.InvariantCulture, $"{free / (double)(1 << 30):0.0} GiB free at {Path.GetFullPath(app.Server.Data)}");
         return free >= EnoughDisk ? new("disk", true, says) : new("disk", false, says + ": make room, or move the data with --data DIR");

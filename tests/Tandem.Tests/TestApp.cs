@@ -10,6 +10,7 @@ namespace Tandem.Tests;
 public sealed class TestApp : IAsyncDisposable
 {
     readonly TandemApp _app;
+    bool _keepData;
 
     TestApp(TandemApp app, string data)
     {
@@ -30,7 +31,7 @@ public sealed class TestApp : IAsyncDisposable
     internal Db Db => Services.GetRequiredService<Db>();
 
     /// <param name="configure">Adds resources, endpoints and modules of the test's own.</param>
-    /// <param name="data">A data directory that stays; default: one that is deleted with the app.</param>
+    /// <param name="data">A data directory that stays; default: one of its own.</param>
     /// <param name="settings">As on the command line: <c>--Users:SignUp</c>, <c>false</c>, …</param>
     public static async Task<TestApp> StartAsync(Action<TandemApp>? configure = null, string? data = null, params string[] settings)
     {
@@ -41,12 +42,19 @@ public sealed class TestApp : IAsyncDisposable
         return new TestApp(app, directory);
     }
 
+    /// <summary>Leaves the data directory for another start; the test deletes it.</summary>
+    public static TestApp KeepData(TestApp app)
+    {
+        app._keepData = true;
+        return app;
+    }
+
     public async ValueTask DisposeAsync()
     {
         Http.Dispose();
         await _app.StopAsync();
         await _app.DisposeAsync();
-        if (Data.StartsWith(Path.Combine(Path.GetTempPath(), "tandem-tests"), StringComparison.Ordinal))
+        if (!_keepData)
             Directory.Delete(Data, recursive: true);
     }
 }

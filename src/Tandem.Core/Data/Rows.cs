@@ -24,7 +24,11 @@ static class Rows
         SqlMapper.AddTypeHandler(new DoubleHandler());
     }
 
-    public static Func<DbDataReader, T> Parser<T>(DbDataReader reader) => reader.GetRowParser<T>();
+    public static Func<DbDataReader, T> Parser<T>(DbDataReader reader) =>
+        // Dapper's reader of a single string or blob column is of another delegate type.
+        typeof(T) == typeof(string) || typeof(T) == typeof(byte[])
+            ? r => r.IsDBNull(0) ? default! : r.GetFieldValue<T>(0) // null is what the caller's T? allows
+            : reader.GetRowParser<T>();
 
     /// <summary>The value as Microsoft.Data.Sqlite is to store it.</summary>
     public static object ToSqlite(object? value) => value switch
@@ -80,8 +84,7 @@ static class Rows
     /// <summary>Maps a positional record by its longest constructor, whatever types the engine reports; null for anything else.</summary>
     sealed class RecordMap(ConstructorInfo constructor) : SqlMapper.ITypeMap
     {
-        readonly Dictionary<string, ParameterInfo> _parameters =
-            constructor.GetParameters().ToDictionary(p => Snake(p.Name!), StringComparer.OrdinalIgnoreCase);
+        readonly ParameterInfo[] _parameters = constructor.GetParameters();
 
         public static RecordMap? For(Type type)
         {
@@ -93,14 +96,20 @@ static class Rows
             return constructor is null ? null : new RecordMap(constructor);
         }
 
-        public ConstructorInfo? FindConstructor(string[] names, Type[] types) => constructor;
+        // Dapper hands the columns to the constructor in the order of the statement, so that must be the order of the parameters.
+        public ConstructorInfo? FindConstructor(string[] names, Type[] types) =>
+            names.Select(n => n.ToLowerInvariant()).SequenceEqual(_parameters.Select(p => Snake(p.Name ?? "")))
+                ? constructor
+                : throw new InvalidOperationException($"""
+                    {constructor.DeclaringType?.Name} takes ({string.Join(", ", _parameters.Select(p => Snake(p.Name ?? "")))}),
+                    the statement selects ({string.Join(", ", names)}): name the same columns in the same order.
+                    """);
 
-        public ConstructorInfo? FindExplicitConstructor() => constructor;
+        // Dapper would call an explicit constructor with defaults and set properties afterwards.
+        public ConstructorInfo? FindExplicitConstructor() => null;
 
         public SqlMapper.IMemberMap? GetConstructorParameter(ConstructorInfo _, string columnName) =>
-            _parameters.TryGetValue(columnName, out var parameter)
-                ? new Parameter(columnName, parameter)
-                : throw new InvalidOperationException($"{constructor.DeclaringType!.Name} has no constructor parameter for column '{columnName}'.");
+            new Parameter(columnName, _parameters.Single(p => string.Equals(Snake(p.Name ?? ""), columnName, StringComparison.OrdinalIgnoreCase)));
 
         public SqlMapper.IMemberMap? GetMember(string columnName) => null;
 

@@ -19,11 +19,15 @@ public sealed class ItemTests
     [Fact]
     public async Task The_shipped_program_stores_an_item_for_a_caller_with_a_token()
     {
-        await using var app = await TestApp.StartAsync(app => app.Add<TestTokens>().Resource<Item>("/items"));
+        await using var app = await TestApp.StartAsync(app =>
+        {
+            TestTokens.Use(app);
+            app.Resource<Item>("/items");
+        });
         await (await app.Http.PostAsJsonAsync("/items", new { name = "Pen", price = 1.5 }, Ct)).ShouldBeProblemAsync(401, "http/unauthorized");
         await (await app.Http.GetAsync("/items", Ct)).ShouldBeProblemAsync(401, "http/unauthorized");
 
-        app.Http.DefaultRequestHeaders.Authorization = TestTokens.Of("ada");
+        app.Http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", "person-2");
         var created = await app.Http.PostAsJsonAsync("/items", new { name = "Pen", price = 1.5 }, Ct);
 
         Assert.Equal(HttpStatusCode.Created, created.StatusCode);
@@ -43,14 +47,14 @@ public sealed class ItemTests
     {
         await using var app = await TestApp.StartAsync(app =>
         {
-            app.Add<TestTokens>();
+            TestTokens.Use(app);
             app.Resource<Item>("/items").Reading(r => r.AllowAnonymous()).Writing(w => w.RequireScope("items:write"));
         });
         await (await app.Http.GetAsync("/items", Ct)).JsonAsync();
         await (await app.Http.PostAsJsonAsync("/items", new { name = "Pen", price = 1 }, Ct)).ShouldBeProblemAsync(401, "http/unauthorized");
-        app.Http.DefaultRequestHeaders.Authorization = TestTokens.Of("ada");
+        app.Http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", "person-2");
         await (await app.Http.PostAsJsonAsync("/items", new { name = "Pen", price = 1 }, Ct)).ShouldBeProblemAsync(403, "http/forbidden");
-        app.Http.DefaultRequestHeaders.Authorization = TestTokens.Of("ada items:write");
+        app.Http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", "person-2 items:write");
         await (await app.Http.PostAsJsonAsync("/items", new { name = "Pen", price = 1 }, Ct)).JsonAsync(201);
         await (await app.Http.DeleteAsync("/items/1", Ct)).JsonlessAsync(204);
     }

@@ -1,0 +1,68 @@
+using System.Diagnostics;
+
+namespace Tandem.Tests;
+
+/// <summary>The shipped program as a process of its own.</summary>
+static class Programs
+{
+    public static Process Start(params string[] args)
+    {
+        var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "Tandem.Server"))
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            RedirectStandardInput = true,
+            WorkingDirectory = Path.GetTempPath(),
+        };
+        foreach (var arg in args)
+            start.ArgumentList.Add(arg);
+        return Process.Start(start) ?? throw new InvalidOperationException("The program did not start.");
+    }
+
+    /// <summary>A server on a free port; returns when it says that it serves.</summary>
+    public static async Task<Server> ServeAsync(string data, params string[] args)
+    {
+        var process = Start(["serve", "--data", data, "--urls", "http://127.0.0.1:0", "--Log:Level", "Warning", .. args]);
+        var said = new List<string>();
+        while (await process.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken) is { } line)
+        {
+            said.Add(line);
+            if (line.StartsWith("Tandem serves on ", StringComparison.Ordinal))
+                return new Server(process, line["Tandem serves on ".Length..].Split(' ')[0]);
+        }
+
+        throw new InvalidOperationException($"The server did not start: {string.Join('\n', said)} {await process.StandardError.ReadToEndAsync()}");
+    }
+
+    public sealed class Server : IAsyncDisposable
+    {
+        public Server(Process process, string address)
+        {
+            (Process, Address) = (process, address);
+            Http = new HttpClient { BaseAddress = new Uri(address) };
+            // Unread output would fill the pipe and stop the server's log.
+            process.OutputDataReceived += (_, _) => { };
+            process.BeginOutputReadLine();
+            process.BeginErrorReadLine();
+        }
+
+        public Process Process { get; }
+        public string Address { get; }
+        public HttpClient Http { get; }
+
+        /// <summary>kill -9: the process gets no chance to tidy up.</summary>
+        public async Task KillAsync()
+        {
+            Process.Kill();
+            await Process.WaitForExitAsync();
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            Http.Dispose();
+            if (!Process.HasExited)
+                await KillAsync();
+            Process.Dispose();
+        }
+    }
+}
