@@ -19,6 +19,7 @@ using Tandem.Core.Data;
 using Tandem.Core.Events;
 using Tandem.Core.Http;
 using Tandem.Core.Jobs;
+using Tandem.Core.Resources;
 using Tandem.Gateway;
 using Tandem.Inference;
 using Tandem.Realtime;
@@ -91,6 +92,19 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
         ArgumentNullException.ThrowIfNull(module);
         _modules.Add(module);
         return this;
+    }
+
+    /// <summary>Makes <typeparamref name="T"/> an API of its own: create, list, get, patch, replace and delete under <paramref name="path"/>.</summary>
+    /// <param name="path">Where: <c>/items</c>.</param>
+    /// <returns>The resource, to open or close it: <c>.AllowAnonymous()</c>, <c>.RequireScope("items:write")</c>.</returns>
+    /// <exception cref="ConfigurationException">The path or the type cannot be a resource, or the path is taken; the message says why.</exception>
+    public Resource<T> Resource<T>(string path) where T : class
+    {
+        var resource = new Resource<T>(path);
+        if (_modules.Any(m => m.Name == resource.Name))
+            throw new ConfigurationException($"There is a module or resource named {resource.Name} already; give the resource {path} another path.");
+        Add(resource);
+        return resource;
     }
 
     IServiceProvider IEndpointRouteBuilder.ServiceProvider => _late;
