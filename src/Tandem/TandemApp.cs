@@ -168,6 +168,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
         {
             services.AddHostedService<EventDispatcher>();
             services.AddHostedService<JobWorker>();
+            services.AddHostedService<StoreGauges>();
         }
 
         _builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
