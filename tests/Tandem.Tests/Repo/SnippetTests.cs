@@ -1,0 +1,124 @@
+using System.Diagnostics;
+using System.Text;
+using System.Text.RegularExpressions;
+
+namespace Tandem.Tests.Repo;
+
+/// <summary>What README and guides show is run, or is an excerpt of what is.</summary>
+public sealed partial class SnippetTests
+{
+    static CancellationToken Ct => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task The_README_does_what_it_says()
+    {
+        var data = Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));
+        await using var server = await Programs.ServeAsync(data);
+        var blocks = Blocks("README.md").ToList();
+        var script = new StringBuilder("set -euo pipefail\n");
+        var expected = new List<string>();
+        foreach (var (i, (language, text)) in blocks.Index())
+            if (language == "bash")
+            {
+                script.Append(text.Replace("http://127.0.0.1:8080", server.Address).Replace("./run", Path.Combine(AppContext.BaseDirectory, "Tandem.Server"))).Append("echo; echo ----\n");
+                Assert.Equal("text", blocks[i + 1].Language);
+                expected.Add(blocks[i + 1].Text);
+            }
+
+        Assert.Equal(5, expected.Count);
+        // As an argument, not on standard input: a command of the script would read the rest of it.
+        var start = new ProcessStartInfo("bash", ["-c", script.ToString()]) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = Repository.Root };
+        start.Environment["TANDEM_DATA"] = data;
+        using var bash = Process.Start(start)!;
+        bash.StandardInput.Close();
+        var (output, error) = (bash.StandardOutput.ReadToEndAsync(Ct), bash.StandardError.ReadToEndAsync(Ct));
+        await bash.WaitForExitAsync(Ct);
+        Assert.True(bash.ExitCode == 0, $"{await output}\n{await error}");
+
+        var said = (await output).Split("----\n");
+        foreach (var (i, text) in expected.Index())
+        {
+            // The README's line breaks are for reading; … stands for what differs from run to run.
+            var pattern = "^" + Regex.Escape(Spaces().Replace(text.Trim(), "")).Replace("…", ".*") + "$";
+            Assert.Matches(new Regex(pattern, RegexOptions.Singleline), Spaces().Replace(said[i].Trim(), ""));
+        }
+
+        await server.KillAsync();
+        Directory.Delete(data, recursive: true);
+    }
+
+    [Fact]
+    public async Task The_sample_program_runs()
+    {
+        var data = Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));
+        var start = new ProcessStartInfo("dotnet", ["run", "samples/notes.cs", "--", "--urls", "http://127.0.0.1:0", "--data", data])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            WorkingDirectory = Repository.Root,
+        };
+        using var process = Process.Start(start)!;
+        try
+        {
+            var said = new StringBuilder();
+            string? address = null;
+            while (address is null && await process.StandardOutput.ReadLineAsync(Ct) is { } line)
+            {
+                said.AppendLine(line);
+                address = Serves().Match(line) is { Success: true } match ? match.Groups[1].Value : null;
+            }
+
+            Assert.True(address is not null, $"{said}{await process.StandardError.ReadToEndAsync(Ct)}");
+            using var http = new HttpClient { BaseAddress = new Uri(address) };
+            Assert.Equal("Hello from here", await http.GetStringAsync("/hello", Ct));
+            Assert.Equal(401, (int)(await http.GetAsync("/notes", Ct)).StatusCode);
+        }
+        finally
+        {
+            process.Kill(entireProcessTree: true);
+            await process.WaitForExitAsync(CancellationToken.None);
+        }
+
+        Directory.Delete(data, recursive: true);
+    }
+
+    [Fact]
+    public void What_the_guides_show_in_CSharp_is_an_excerpt_of_code_that_is_compiled_and_run()
+    {
+        var sources = Directory.EnumerateFiles(Repository.Root, "*.cs", SearchOption.AllDirectories)
+            .Where(f => !f.Contains("/obj/", StringComparison.Ordinal) && !f.Contains("/bin/", StringComparison.Ordinal))
+            .Select(f => Spaces().Replace(File.ReadAllText(f), " ")).ToList();
+        var pages = Directory.EnumerateFiles(Path.Combine(Repository.Root, "docs"), "*.md", SearchOption.AllDirectories).Append(Path.Combine(Repository.Root, "README.md"));
+        foreach (var page in pages)
+            foreach (var (_, text) in Blocks(page).Where(b => b.Language == "csharp"))
+                // Paragraph by paragraph: an excerpt may leave something out between them.
+                foreach (var paragraph in text.Split("\n\n"))
+                    Assert.True(sources.Any(s => s.Contains(Spaces().Replace(paragraph.Trim(), " "), StringComparison.Ordinal)), $"{page} shows what is in no source file:\n{paragraph}");
+    }
+
+    [Fact]
+    public void Every_link_within_the_documentation_leads_somewhere()
+    {
+        foreach (var page in Directory.EnumerateFiles(Repository.Root, "*.md", SearchOption.AllDirectories).Where(f => !f.Contains("/bin/", StringComparison.Ordinal) && !f.Contains("/artifacts/", StringComparison.Ordinal)))
+            foreach (Match link in Links().Matches(File.ReadAllText(page)))
+            {
+                var target = Path.Combine(Path.GetDirectoryName(page)!, link.Groups[1].Value);
+                Assert.True(File.Exists(target) || Directory.Exists(target), $"{page} links to {link.Groups[1].Value}, which is not there.");
+            }
+    }
+
+    static IEnumerable<(string Language, string Text)> Blocks(string page) =>
+        Fences().Matches(File.ReadAllText(Path.Combine(Repository.Root, page))).Select(m => (m.Groups[1].Value, m.Groups[2].Value));
+
+    [GeneratedRegex(@"^```(\w+)\n(.*?)^```", RegexOptions.Multiline | RegexOptions.Singleline)]
+    private static partial Regex Fences();
+
+    [GeneratedRegex(@"\]\((?!https?:)([^)#]+)")]
+    private static partial Regex Links();
+
+    [GeneratedRegex(@"\s+")]
+    private static partial Regex Spaces();
+
+    [GeneratedRegex(@"^Tandem serves on (\S+)")]
+    private static partial Regex Serves();
+}
