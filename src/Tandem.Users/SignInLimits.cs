@@ -1,6 +1,3 @@
-using System.Net;
-using System.Net.Sockets;
-using Microsoft.AspNetCore.Http;
 using Tandem.Core.Http;
 
 namespace Tandem.Users;
@@ -64,22 +61,4 @@ sealed class SignInLimits(RateLimits limits, UsersOptions options)
     /// <param name="Policy">Its name in the RateLimit headers.</param>
     /// <param name="Succeeded">To be called when the password was right.</param>
     public readonly record struct Attempt(RateLimit? Limit, string Policy, Action? Succeeded);
-}
-
-/// <summary>What a client's limits are counted under.</summary>
-static class ClientAddress
-{
-    /// <returns>The IPv4 address, or the /64 network of an IPv6 address: a household has a whole one and can choose anew for each request.</returns>
-    public static string Of(HttpContext context)
-    {
-        if (context.Connection.RemoteIpAddress is not { } address)
-            return "local";
-        if (address.IsIPv4MappedToIPv6)
-            address = address.MapToIPv4();
-        if (address.AddressFamily != AddressFamily.InterNetworkV6)
-            return address.ToString();
-        var bytes = address.GetAddressBytes();
-        bytes.AsSpan(8).Clear();
-        return new IPAddress(bytes) + "/64";
-    }
 }

@@ -4,7 +4,7 @@ using Tandem.Core.Http;
 
 namespace Tandem.Tests;
 
-/// <summary>Tokens of the tests' own, for what is tested without accounts: "admin", or "person-7" for account 7.</summary>
+/// <summary>Tokens of the tests' own, for what is tested without accounts: "admin", or "person-7" for account 7, with scopes behind it: "person-7 items:write".</summary>
 sealed class TestTokens : ITokenVerifier
 {
     public HashSet<string> Revoked { get; } = [];
@@ -13,7 +13,8 @@ sealed class TestTokens : ITokenVerifier
     {
         caller = Revoked.Contains(token) ? null
             : token == "admin" ? new Caller(1, Guid.Empty, true, [])
-            : token.StartsWith("person-", StringComparison.Ordinal) ? new Caller(long.Parse(token["person-".Length..]), Guid.Empty, false, [])
+            : token.StartsWith("person-", StringComparison.Ordinal) && token.Split(' ') is var words
+                ? new Caller(long.Parse(words[0]["person-".Length..]), Guid.Empty, false, words[1..])
             : null;
         return caller is not null;
     }
