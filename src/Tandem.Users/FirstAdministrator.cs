@@ -59,7 +59,7 @@ sealed class SetupLink(UserTable users) : IStartNotice
 
     public async Task<string?> LineAsync(string address, CancellationToken cancellationToken) => await users.HasAdministratorAsync(cancellationToken)
         ? null
-        : $"admin    {address}/setup?token={_token}  (makes the first administrator, once)";
+        : $"first    {address}/setup?token={_token} makes the first administrator";
 
     public async Task<bool> IsOpenAsync(string? token, CancellationToken ct) =>
         CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(token ?? ""), Encoding.UTF8.GetBytes(_token))

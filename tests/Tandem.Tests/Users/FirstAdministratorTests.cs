@@ -160,7 +160,7 @@ public sealed class FirstAdministratorTests
     static async Task<string> TokenAsync(TestApp app)
     {
         var line = await NoticeAsync(app) ?? "";
-        Assert.StartsWith("admin    http://here/setup?token=", line);
+        Assert.StartsWith("first    http://here/setup?token=", line);
         return line.Split("token=")[1].Split(' ')[0];
     }
 

@@ -103,26 +103,26 @@ public sealed class UserTests(UsersFixture fixture) : IClassFixture<UsersFixture
         Assert.Equal(["id", "email", "name", "created_at", "is_active"], firstUsers[0].EnumerateObject().Select(p => p.Name));
         Assert.Equal("25", first.Headers.GetValues("X-Total-Count").Single());
         Assert.Equal("</users?skip=0&limit=10>; rel=\"first\", </users?skip=10&limit=10>; rel=\"next\", </users?skip=20&limit=10>; rel=\"last\"",
-            first.Headers.GetValues("Link").Single());
+            Links(first));
 
         var middle = await admin.Http.GetAsync("/users?skip=10&limit=10", Ct);
         Assert.Equal("</users?skip=0&limit=10>; rel=\"first\", </users?skip=0&limit=10>; rel=\"prev\", </users?skip=20&limit=10>; rel=\"next\", </users?skip=20&limit=10>; rel=\"last\"",
-            middle.Headers.GetValues("Link").Single());
+            Links(middle));
 
         var last = await admin.Http.GetAsync("/users?skip=20&limit=10", Ct);
         Assert.Equal(5, (await last.JsonAsync()).GetArrayLength());
-        Assert.DoesNotContain("next", last.Headers.GetValues("Link").Single());
+        Assert.DoesNotContain("next", Links(last));
 
         var beyond = await admin.Http.GetAsync("/users?skip=1000&limit=10", Ct);
         Assert.Equal(0, (await beyond.JsonAsync()).GetArrayLength());
-        Assert.Contains("</users?skip=20&limit=10>; rel=\"prev\"", beyond.Headers.GetValues("Link").Single());
+        Assert.Contains("</users?skip=15&limit=10>; rel=\"prev\"", Links(beyond));
 
         var ids = new List<long>();
         for (string? next = "/users?limit=7"; next is not null;)
         {
             var page = await admin.Http.GetAsync(next, Ct);
             ids.AddRange((await page.JsonAsync()).EnumerateArray().Select(u => u.GetProperty("id").GetInt64()));
-            next = page.Headers.GetValues("Link").Single().Split(", ").SingleOrDefault(l => l.EndsWith("\"next\"", StringComparison.Ordinal))?.Split('>')[0][1..];
+            next = Links(page).Split(", ").SingleOrDefault(l => l.EndsWith("\"next\"", StringComparison.Ordinal))?.Split('>')[0][1..];
         }
 
         Assert.Equal(25, ids.Distinct().Count());
@@ -253,4 +253,6 @@ public sealed class UserTests(UsersFixture fixture) : IClassFixture<UsersFixture
         Assert.Equal(["users.user-registered", "users.user-renamed", "users.user-deactivated", "users.user-renamed", "users.user-activated", "users.user-deleted"],
             await App.Db.ListAsync<string>($"select name from events_log where key = {id.ToString()} and name like 'users.%' order by position", Ct));
     }
+
+    static string Links(HttpResponseMessage response) => string.Join(", ", response.Headers.GetValues("Link"));
 }
