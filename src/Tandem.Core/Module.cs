@@ -60,6 +60,9 @@ public sealed class ModuleBuilder
     /// <summary>The container's registrations.</summary>
     public IServiceCollection Services { get; }
 
+    /// <summary>True when the module's role runs in this process: its endpoints are served here.</summary>
+    public bool IsServed => _active;
+
     /// <summary>
     /// Reads <typeparamref name="T"/> from the module's section, checks its annotations and registers it as a singleton. An unknown key or a
     /// value out of range stops the program with a message that names it.

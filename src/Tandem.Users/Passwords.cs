@@ -11,7 +11,8 @@ namespace Tandem.Users;
 /// </summary>
 /// <remarks>
 /// A hash carries its parameters in the PHC string format (<c>$argon2id$v=19$m=19456,t=2,p=1$salt$hash</c>), so they can be raised later.
-/// What is hashed is the UTF-8 of the password's Unicode form NFC: the same word typed on another keyboard is the same password.
+/// What is hashed is the password's UTF-8 as it was sent. It is not brought to a Unicode normal form: without globalization data (as the program
+/// is shipped) string.Normalize leaves all but ASCII alone, with it it does not, and a hash must not depend on how a program was published.
 /// As many run at once as there are cores; a bounded queue waits, and whoever does not fit gets 503: a flood of sign-ins takes neither all
 /// memory nor the threads that answer everybody else.
 /// </remarks>
@@ -90,7 +91,7 @@ sealed class Passwords : IDisposable
 
     static byte[] Derive(string password, byte[] salt, Parameters parameters, int length)
     {
-        var bytes = Encoding.UTF8.GetBytes(password.Normalize(NormalizationForm.FormC));
+        var bytes = Encoding.UTF8.GetBytes(password);
         try
         {
             return PasswordBasedKeyDerivationAlgorithm.Argon2id(new Argon2Parameters

@@ -1,5 +1,4 @@
 using System.ComponentModel.DataAnnotations;
-using System.Globalization;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.HttpResults;
@@ -46,12 +45,10 @@ static class UserEndpoints
     }
 
     static async Task<Ok<UserView[]>> List(UserTable users, HttpContext context,
-        [Range(0, int.MaxValue)] int skip = 0, [Range(1, 100)] int limit = 10, CancellationToken ct = default)
+        [Range(0, int.MaxValue)] int skip = 0, [Range(1, Paging.MaxLimit)] int limit = Paging.DefaultLimit, CancellationToken ct = default)
     {
         var accounts = await users.ListAsync(skip, limit, ct);
-        var total = await users.CountAsync(ct);
-        context.Response.Headers["X-Total-Count"] = total.ToString(CultureInfo.InvariantCulture);
-        context.Response.Headers.Link = Links(skip, limit, total);
+        Paging.Describe(context, skip, limit, await users.CountAsync(ct));
         return TypedResults.Ok(accounts.Select(UserView.Of).ToArray());
     }
 
@@ -99,19 +96,5 @@ static class UserEndpoints
             return null;
         limit.WriteHeaders(context.Response, "sign-up");
         return limit.Refusal("Too many sign-ups from this address; try again after the time in Retry-After.");
-    }
-
-    /// <summary>RFC 8288, relative to the request: an absolute address would be wrong behind a proxy that nobody told us of.</summary>
-    static string Links(int skip, int limit, long total)
-    {
-        var last = total == 0 ? 0 : (total - 1) / limit * limit;
-        var links = new List<string> { Link(0, "first"), Link(last, "last") };
-        if (skip > 0)
-            links.Insert(1, Link(Math.Max(0, Math.Min(skip, last + limit) - limit), "prev"));
-        if (skip + (long)limit < total)
-            links.Insert(links.Count - 1, Link(skip + (long)limit, "next"));
-        return string.Join(", ", links);
-
-        string Link(long at, string rel) => string.Create(CultureInfo.InvariantCulture, $"</users?skip={at}&limit={limit}>; rel=\"{rel}\"");
     }
 }

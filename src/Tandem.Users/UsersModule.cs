@@ -26,7 +26,20 @@ public sealed class UsersModule : Module
         module.Services.AddSingleton<ITokenVerifier, TokenVerifier>();
         module.Services.AddSingleton<TokenGrants>();
         module.Services.AddSingleton<TokenServer>();
+        module.Services.AddSingleton<AccessTokens>();
         module.Services.AddHostedService<RevocationWatch>();
+
+        var admin = module.Options<AdminOptions>("Admin");
+        ConfiguredAdministrator.Check(admin);
+        if (module.IsServed)
+        {
+            module.Services.AddHostedService<ConfiguredAdministrator>();
+            module.Services.AddSingleton<SetupLink>();
+            module.Services.AddSingleton<IStartNotice>(services => services.GetRequiredService<SetupLink>());
+        }
+
+        module.Command(UserCommands.Users);
+        module.Command(UserCommands.Token);
     }
 
     /// <inheritdoc/>
@@ -34,5 +47,6 @@ public sealed class UsersModule : Module
     {
         routes.MapUsers();
         routes.MapTokens();
+        routes.MapSetup();
     }
 }

@@ -8,7 +8,15 @@ using Microsoft.Extensions.Logging;
 
 namespace Tandem;
 
-/// <summary>Writes the log to standard output, a line each: readable on a terminal, JSON otherwise.</summary>
+/// <summary>Where the log goes: a server's to standard output, a command's to standard error, for its output is its answer.</summary>
+sealed record LogTarget(bool IsError)
+{
+    public Stream Open() => IsError ? Console.OpenStandardError() : Console.OpenStandardOutput();
+
+    public bool IsRedirected => IsError ? Console.IsErrorRedirected : Console.IsOutputRedirected;
+}
+
+/// <summary>Writes the log, a line each: readable on a terminal, JSON otherwise.</summary>
 /// <remarks>
 /// One thread writes, in batches, so that a request never waits for the terminal. When it cannot keep up, lines are dropped and counted:
 /// a stuck pipe must not stop the server.
@@ -18,18 +26,19 @@ sealed class LineLoggerProvider : ILoggerProvider
     const int MaxWaiting = 8192;
 
     readonly Channel<byte[]> _lines = Channel.CreateBounded<byte[]>(new BoundedChannelOptions(MaxWaiting) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
-    readonly Stream _output = Console.OpenStandardOutput();
+    readonly Stream _output;
     readonly TimeProvider _clock;
     readonly bool _json;
     readonly bool _colour;
     readonly Task _writing;
     long _dropped;
 
-    public LineLoggerProvider(LogOptions options, TimeProvider clock)
+    public LineLoggerProvider(LogOptions options, LogTarget target, TimeProvider clock)
     {
+        _output = target.Open();
         _clock = clock;
-        _json = options.Format is { } format ? format == "Json" : Console.IsOutputRedirected;
-        _colour = !_json && !Console.IsOutputRedirected && Environment.GetEnvironmentVariable("NO_COLOR") is null or "";
+        _json = options.Format is { } format ? format == "Json" : target.IsRedirected;
+        _colour = !_json && !target.IsRedirected && Environment.GetEnvironmentVariable("NO_COLOR") is null or "";
         _writing = Task.Run(WriteAsync);
     }
 

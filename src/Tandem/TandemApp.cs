@@ -164,6 +164,10 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
     internal WebApplication Build(HttpOptions http, bool serving)
     {
         var services = _builder.Services;
+        services.AddSingleton(new LogTarget(IsError: !serving));
+        if (!serving)
+            // Of a command people want its answer; what went wrong they still see.
+            services.PostConfigure<LoggerFilterOptions>(o => o.MinLevel = o.MinLevel < LogLevel.Warning ? LogLevel.Warning : o.MinLevel);
         if (serving)
         {
             services.AddHostedService<EventDispatcher>();

@@ -43,13 +43,20 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
             context.Transaction.SetProperty(AnswerProperty, e.Result);
             context.Reject(e.Result.Problem.Status == 400 ? Errors.InvalidGrant : Errors.TemporarilyUnavailable, e.Result.Detail);
         }
+        catch (Exception e)
+        {
+            // A store that is down, a client that has gone: answered and logged once, by the edge, and not by OpenIddict on the way there.
+            TokenServer.Fail(http, e);
+            context.Reject(Errors.ServerError);
+        }
     }
 
     async Task<Session> SignInAsync(OpenIddictRequest request, HttpContext http)
     {
         // OpenIddict has refused requests without them.
         var (email, password, ct) = (request.Username ?? "", request.Password ?? "", http.RequestAborted);
-        var possible = email.Length <= 254 && password.Length <= Passwords.MaxLength;
+        // Nobody signs up with such: it is answered like a wrong password, after the same work.
+        var possible = email.Length <= 254 && !email.Contains('\0') && password.Length <= Passwords.MaxLength;
         var address = ClientAddress.Of(http);
         var account = possible ? await users.FindCredentialsAsync(email, ct) : null;
         var attempt = await limits.TakeAsync(address, email.Length <= 254 ? email : "", async () => account is not null && await sessions.KnowsAddressAsync(account.Id, address, ct));
@@ -110,6 +117,12 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
         }
 
         var http = context.Transaction.GetHttpRequest()?.HttpContext ?? throw new InvalidOperationException("A token response without its HTTP request.");
+        if (TokenServer.HasFailed(http))
+        {
+            context.HandleRequest();
+            return;
+        }
+
         var known = context.Transaction.GetProperty<ProblemResult>(AnswerProperty) ?? Explain(http.Request, response);
         http.Response.Headers.CacheControl = "no-store";
         if (known.Problem.Status == 401)
@@ -137,7 +150,7 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
     /// <summary>What OpenIddict has refused by itself.</summary>
     static ProblemResult Explain(HttpRequest request, OpenIddictResponse response)
     {
-        if (!request.HasFormContentType)
+        if (!Forms.IsUrlEncoded(request))
             return Problem.Of(UserProblems.FormWanted);
         return response.Error switch
         {

@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using System.Security.Cryptography;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
@@ -23,12 +24,17 @@ sealed class TokenServer(Keys keys, TokenGrants grants, UsersOptions options, Ti
     /// <summary>The <c>role</c> of administrators.</summary>
     public const string Administrator = "administrator";
 
+    static readonly object FailureKey = new();
+
     readonly SemaphoreSlim _making = new(1);
     Running? _running;
 
     /// <summary>Answers a request to /token or one of the well-known addresses.</summary>
     public async Task AnswerAsync(HttpContext context)
     {
+        // Read here, where a broken one is answered; OpenIddict gets what was read.
+        if (Forms.IsUrlEncoded(context.Request))
+            await Forms.ReadAsync(context.Request);
         var running = _running ?? await StartAsync(context.RequestAborted);
         var outer = context.RequestServices;
         await using var scope = running.Services.CreateAsyncScope();
@@ -41,7 +47,15 @@ sealed class TokenServer(Keys keys, TokenGrants grants, UsersOptions options, Ti
         {
             context.RequestServices = outer;
         }
+
+        if (context.Items.TryGetValue(FailureKey, out var failure))
+            ((ExceptionDispatchInfo)failure!).Throw(); // Fail puts nothing else there
     }
+
+    /// <summary>Ends the request with an exception once OpenIddict is done with it.</summary>
+    public static void Fail(HttpContext context, Exception e) => context.Items[FailureKey] = ExceptionDispatchInfo.Capture(e);
+
+    public static bool HasFailed(HttpContext context) => context.Items.ContainsKey(FailureKey);
 
     async Task<Running> StartAsync(CancellationToken ct)
     {
