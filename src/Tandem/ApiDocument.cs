@@ -91,15 +91,17 @@ static partial class ApiDocument
         var responses = operation.Responses ??= [];
         foreach (var group in metadata.OfType<Problem>().GroupBy(p => p.Status))
             responses.TryAdd(Key(group.Key), Answer(document, [.. group.DistinctBy(p => p.Code)]));
+        OpenApiSecurityRequirement[] token =
+        [
+            new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference("password", document)] = [] },
+            new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference("bearer", document)] = [] },
+        ];
         if (metadata.OfType<IAllowAnonymous>().Any())
-            operation.Security = [];
+            // Open to anyone, and yet it may ask for a token: then both with and without one is right.
+            operation.Security = metadata.Contains(HttpProblems.Unauthorized) ? [new OpenApiSecurityRequirement(), .. token] : [];
         else
         {
-            operation.Security =
-            [
-                new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference("password", document)] = [] },
-                new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference("bearer", document)] = [] },
-            ];
+            operation.Security = token;
             Refer("Unauthorized");
             foreach (var requirement in metadata.OfType<AccessRequirement>())
             {

@@ -9,6 +9,7 @@ using Microsoft.AspNetCore.Http.Timeouts;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -155,7 +156,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
         foreach (var module in _modules)
             module.Add(new ModuleBuilder(module, services, _parts, _server.Runs(module.Name)));
         Monitoring.Add(_builder, _parts);
-        _parts.Settings.RefuseUnknownKeys(ServerOptions.Keys);
+        _parts.Settings.RefuseUnknownSections(ServerOptions.Keys);
         return http;
     }
 
@@ -167,6 +168,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
         {
             services.AddHostedService<EventDispatcher>();
             services.AddHostedService<JobWorker>();
+            services.AddHostedService<StoreGauges>();
         }
 
         _builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
@@ -198,7 +200,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
         services.AddSingleton(_parts.Consumers);
         services.AddSingleton(_parts.Jobs);
         services.AddSingleton(_server);
-        services.AddSingleton(TimeProvider.System);
+        services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton(_ => new DataDirectory(_server.Data));
         services.AddSingleton(typeof(Signal<>));
         services.AddSingleton<Db, SqliteDb>();
