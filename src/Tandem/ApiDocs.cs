@@ -1,12 +1,116 @@
+using System.Reflection;
+using System.Security.Cryptography;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.OpenApi;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.OpenApi;
+using Tandem.Core.Configuration;
 
 namespace Tandem;
 
-/// <summary>The OpenAPI document and the interactive page over it.</summary>
+/// <summary>Settings of the documentation, section <c>Docs</c>.</summary>
+public sealed class DocsOptions
+{
+    /// <summary>Whether <c>/docs</c> and <c>/openapi/v1.json</c> are there; when they are, anyone may read them. Default true.</summary>
+    public bool Enabled { get; set; } = true;
+}
+
+/// <summary>The OpenAPI document, the interactive page over it, and the first page of all.</summary>
 static class ApiDocs
 {
+    // The page's own script builds its styles and icons while it runs; everything else comes from this server and nowhere else.
+    const string PagePolicy = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
+
+    public static void Add(IServiceCollection services, Settings settings)
+    {
+        settings.Read<DocsOptions>(services, "Docs");
+        services.AddOpenApi(ApiDocument.Name, ApiDocument.Configure);
+        services.AddSingleton<DocumentCache>();
+    }
+
     public static void Map(IEndpointRouteBuilder routes)
     {
+        var open = routes.ServiceProvider.GetRequiredService<DocsOptions>().Enabled;
+        LandingPage.Map(routes, open);
+        if (!open)
+            return;
+        routes.MapGet("/openapi/v1.json", Document).WithTags("Documentation").WithSummary("This document").AllowAnonymous()
+            .Produces(StatusCodes.Status200OK, contentType: "application/json").Produces(StatusCodes.Status304NotModified);
+        routes.MapSwaggerUI("docs", page =>
+        {
+            page.DocumentTitle = "Tandem: try the API";
+            page.SwaggerEndpoint("/openapi/v1.json", "Tandem");
+            page.EnablePersistAuthorization();
+            page.EnableTryItOutByDefault();
+            page.DisplayRequestDuration();
+            page.EnableDeepLinking();
+            page.EnableFilter();
+            page.DefaultModelsExpandDepth(0);
+            page.ConfigObject.AdditionalItems["syntaxHighlight"] = false;
+            // The bar on top shows the maker's mark and a choice of one document.
+            page.HeadContent = "<style>.swagger-ui .topbar { display: none }</style>";
+        }).AllowAnonymous().ExcludeFromDescription().Add(GuardPage);
+    }
+
+    /// <summary>The framework describes only endpoints that have a method to look at; plain request delegates are endpoints all the same.</summary>
+    public static void Include(EndpointBuilder endpoint)
+    {
+        if (endpoint.RequestDelegate is { } handler && !endpoint.Metadata.OfType<MethodInfo>().Any())
+            endpoint.Metadata.Add(handler.Method);
+    }
+
+    static void GuardPage(EndpointBuilder endpoint)
+    {
+        if (endpoint.RequestDelegate is { } page)
+            endpoint.RequestDelegate = context =>
+            {
+                var headers = context.Response.Headers;
+                headers.ContentSecurityPolicy = PagePolicy;
+                headers.XContentTypeOptions = "nosniff";
+                headers["Referrer-Policy"] = "no-referrer";
+                return page(context);
+            };
+    }
+
+    static async Task<IResult> Document(DocumentCache documents, HttpContext context)
+    {
+        var (json, tag) = await documents.GetAsync();
+        context.Response.Headers.ETag = tag;
+        context.Response.Headers.CacheControl = "no-cache";
+        return context.Request.Headers.IfNoneMatch == tag ? Results.StatusCode(StatusCodes.Status304NotModified) : Results.Bytes(json, "application/json");
+    }
+
+    /// <summary>The document is made when it is first asked for, so that the start does not wait for it, and once.</summary>
+    sealed class DocumentCache([FromKeyedServices(ApiDocument.Name)] IOpenApiDocumentProvider provider)
+    {
+        readonly SemaphoreSlim _one = new(1);
+        (byte[] Json, string Tag)? _made;
+
+        public async Task<(byte[] Json, string Tag)> GetAsync()
+        {
+            if (_made is { } known)
+                return known;
+            await _one.WaitAsync();
+            try
+            {
+                return _made ??= await MakeAsync();
+            }
+            finally
+            {
+                _one.Release();
+            }
+        }
+
+        async Task<(byte[] Json, string Tag)> MakeAsync()
+        {
+            // Not for the request that came first: the next one waits for the same document.
+            var document = await provider.GetOpenApiDocumentAsync(CancellationToken.None);
+            using var buffer = new MemoryStream();
+            await document.SerializeAsJsonAsync(buffer, OpenApiSpecVersion.OpenApi3_1, CancellationToken.None);
+            var json = buffer.ToArray();
+            return (json, $"\"{Convert.ToHexStringLower(SHA256.HashData(json)[..8])}\"");
+        }
     }
 }

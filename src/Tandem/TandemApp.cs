@@ -220,6 +220,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
         _parts.Settings.Read<JobWorkerOptions>(services, "Jobs");
         var http = _parts.Settings.Read<HttpOptions>(services, "Http");
         services.AddRoutingCore();
+        ApiDocs.Add(services, _parts.Settings);
         services.Configure<RouteHandlerOptions>(o => o.ThrowOnBadRequest = true);
         services.ConfigureHttpJsonOptions(o => Json.Configure(o.SerializerOptions));
         services.AddAuthorization();
@@ -245,6 +246,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
 
         var routes = app.MapGroup("");
         routes.AddEndpointFilterFactory(ValidationFilter.Create);
+        ((IEndpointConventionBuilder)routes).Finally(ApiDocs.Include);
         Health.Map(routes);
         Operations.Map(routes);
         ApiDocs.Map(routes);

@@ -1,7 +1,7 @@
 using System.Globalization;
+using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Extensions;
-using Microsoft.Extensions.Primitives;
 
 namespace Tandem.Core.Http;
 
@@ -13,6 +13,11 @@ public static class Paging
 
     /// <summary>The most a page may have.</summary>
     public const int MaxLimit = 100;
+
+    /// <summary>Says for OpenAPI that the endpoint calls <see cref="Describe"/>.</summary>
+    public static TBuilder Paged<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder => builder.WithMetadata(new Mark());
+
+    internal sealed record Mark;
 
     /// <summary>Sets <c>X-Total-Count</c> and <c>Link</c> (RFC 8288) with rel first, prev, next and last; other query parameters stay in the links.</summary>
     /// <param name="context">The request that asked for the page.</param>
@@ -33,7 +38,7 @@ public static class Paging
         if (skip + limit < total)
             links.Add(To(skip + limit, "next"));
         links.Add(To(total == 0 ? 0 : (total - 1) / limit * limit, "last"));
-        headers.Link = new StringValues([.. links]);
+        headers.Link = string.Join(", ", links);
 
         string To(long at, string rel)
         {

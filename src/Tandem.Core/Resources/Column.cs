@@ -24,6 +24,7 @@ sealed class Column
     public const int MaxDecimalDigits = 15;
 
     const decimal DecimalLimit = 1e15m;
+    const long WholeLimit = 1_000_000_000_000_000;
 
     readonly JsonTypeInfo _owner;
     readonly JsonPropertyInfo _property;
@@ -191,6 +192,10 @@ sealed class Column
                 break;
             case long number when Kind == ColumnKind.Boolean:
                 json.WriteBoolean(_encoded, number != 0);
+                break;
+            // SQLite keeps a large whole number as the integer its double stands for; the 15 digits that came in are in the double.
+            case long number when Kind == ColumnKind.Decimal && number is (>= WholeLimit or <= -WholeLimit):
+                json.WriteNumber(_encoded, (decimal)(double)number);
                 break;
             case long number:
                 json.WriteNumber(_encoded, number);

@@ -3,7 +3,6 @@ using System.Text.Json;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
-using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
 
@@ -21,12 +20,13 @@ sealed class ResourceEndpoints(string path, Shape shape, ResourceTable table, Db
 
     public void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapPost("", Create);
-        routes.MapGet("", List);
-        routes.MapGet("{id:long}", Get);
-        routes.MapPatch("{id:long}", Patch);
-        routes.MapPut("{id:long}", Replace);
-        routes.MapDelete("{id:long}", Delete);
+        var docs = new ResourceDocs(shape, _filters);
+        routes.MapPost("", Create).AddOpenApiOperationTransformer(docs.CreateAsync);
+        routes.MapGet("", List).AddOpenApiOperationTransformer(docs.ListAsync).Paged();
+        routes.MapGet("{id:long}", Get).AddOpenApiOperationTransformer(docs.GetAsync).Answers(_notFound);
+        routes.MapPatch("{id:long}", Patch).AddOpenApiOperationTransformer(docs.PatchAsync).Answers(_notFound, HttpProblems.PreconditionFailed);
+        routes.MapPut("{id:long}", Replace).AddOpenApiOperationTransformer(docs.ReplaceAsync).Answers(_notFound, HttpProblems.PreconditionFailed);
+        routes.MapDelete("{id:long}", Delete).AddOpenApiOperationTransformer(docs.DeleteAsync).Answers(_notFound, HttpProblems.PreconditionFailed);
     }
 
     async Task Create(HttpContext context)

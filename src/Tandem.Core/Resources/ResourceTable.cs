@@ -138,7 +138,7 @@ sealed class ResourceTable
         foreach (var column in _shape.Columns)
             if (!existing.TryGetValue(column.Name, out var type))
                 script.AppendLine(CultureInfo.InvariantCulture, $"alter table {_name} add column {column.Quoted} {column.SqlType}{DefaultOf(column, connection)};");
-            else if (!type.Equals(column.SqlType, StringComparison.OrdinalIgnoreCase))
+            else if (type != column.SqlType)
                 throw new ConfigurationException(
                     $"{_shape.Type.Name}.{column.MemberName} is kept as {column.SqlType}, but the column {column.Name} of {_name} holds {type} from an earlier program. "
                     + $"Give the property another name, or move the values over and drop the column: alter table {_name} drop column {column.Quoted}.");
@@ -169,7 +169,7 @@ sealed class ResourceTable
         using var reader = command.ExecuteReader();
         var columns = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
         while (reader.Read())
-            columns.Add(reader.GetString(0), reader.GetString(1));
+            columns.Add(reader.GetString(0), reader.GetString(1).ToLowerInvariant());
         return columns;
     }
 
