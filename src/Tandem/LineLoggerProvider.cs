@@ -110,7 +110,7 @@ sealed class LineLoggerProvider : ILoggerProvider
                     json.WriteString("trace_id", activity.TraceId.ToString());
                 if (state is IReadOnlyList<KeyValuePair<string, object?>> values)
                     foreach (var (name, value) in values)
-                        if (name != "{OriginalFormat}")
+                        if (name is not ("{OriginalFormat}" or "TraceId"))
                             Write(json, Core.Data.Rows.Snake(name), value);
                 if (exception is not null)
                     json.WriteString("exception", exception.ToString());

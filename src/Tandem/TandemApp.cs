@@ -122,6 +122,9 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
     {
         _serveLock = TakeServeLock();
         var app = Build(Register(), serving: true);
+        // Behind the lock no other server runs on this store: what is marked as running was left by one that died.
+        if (await app.Services.GetRequiredService<IJobQueue>().RecoverAsync(cancellationToken) is > 0 and var recovered)
+            app.Services.GetRequiredService<ILogger<JobWorker>>().JobsRecovered(recovered);
         await app.StartAsync(cancellationToken);
     }
 

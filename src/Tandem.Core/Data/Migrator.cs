@@ -17,9 +17,9 @@ sealed class Migrator(DataDirectory data, ILogger<Migrator> logger)
     public void Migrate(IReadOnlyList<(string Module, Assembly Assembly)> assemblies, IReadOnlyList<(string Name, Func<SqliteConnection, string> Script)> generated)
     {
         var scripts = assemblies.SelectMany(a => Scripts(a.Module, a.Assembly)).ToList();
+        Restrict();
         using var connection = new SqliteConnection($"Data Source={data.DatabaseFile};Pooling=False");
         connection.Open();
-        Restrict();
         Execute(connection, "pragma busy_timeout = 30000");
         var made = generated.Select(g => g.Script(connection)).ToList();
         // The usual start: everything is there already. No lock is taken and DbUp is not even loaded.
@@ -74,11 +74,14 @@ sealed class Migrator(DataDirectory data, ILogger<Migrator> logger)
             }
     }
 
-    // Hashes and signing keys live here: nobody but the owner reads it.
+    // Hashes and signing keys live here: nobody but the owner reads it, from its first moment on. SQLite gives its other files the same mode.
     void Restrict()
     {
-        if (!OperatingSystem.IsWindows())
-            File.SetUnixFileMode(data.DatabaseFile, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        if (OperatingSystem.IsWindows())
+            return;
+        const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+        using (new FileStream(data.DatabaseFile, new FileStreamOptions { Mode = FileMode.OpenOrCreate, Access = FileAccess.ReadWrite, Share = FileShare.ReadWrite, UnixCreateMode = OwnerOnly }))
+            File.SetUnixFileMode(data.DatabaseFile, OwnerOnly);
     }
 
     static void Execute(SqliteConnection connection, string sql)

@@ -45,13 +45,13 @@ sealed class EmbeddedJobQueue(Lazy<Db> db, Signal<IJobQueue> signal, TimeProvide
                 where state = 'running' and lease_until <= {now} and attempt >= max_attempts
                 """, cancellationToken);
             return await tx.ListAsync<ClaimedJob>($"""
-            update jobs_queue set state = 'running', worker = {worker}, lease_until = {now + lease}, attempt = attempt + 1, fence = fence + 1
-            where id in (
-                select id from jobs_queue where kind in ({mine})
-                    and (state = 'available' and run_at <= {now} or state = 'running' and lease_until <= {now})
-                order by priority, run_at, id limit {count})
-            returning id, kind, payload, attempt, max_attempts, fence, trace_parent
-            """, cancellationToken);
+                update jobs_queue set state = 'running', worker = {worker}, lease_until = {now + lease}, attempt = attempt + 1, fence = fence + 1
+                where id in (
+                    select id from jobs_queue where kind in ({mine})
+                        and (state = 'available' and run_at <= {now} or state = 'running' and lease_until <= {now})
+                    order by priority, run_at, id limit {count})
+                returning id, kind, payload, attempt, max_attempts, fence, trace_parent
+                """, cancellationToken);
         }, cancellationToken);
     }
 
@@ -94,8 +94,11 @@ sealed class EmbeddedJobQueue(Lazy<Db> db, Signal<IJobQueue> signal, TimeProvide
             select {Sql.Raw(ViewColumns)} from jobs_queue where {state} is null or state = {state} order by id desc limit {limit} offset {skip}
             """, cancellationToken);
 
-    public Task<int> RecoverAsync(CancellationToken cancellationToken) =>
-        db.Value.ExecuteAsync($"update jobs_queue set lease_until = {clock.UtcNow()} where state = 'running'", cancellationToken);
+    public async Task<int> RecoverAsync(CancellationToken cancellationToken) =>
+        // The usual start finds none, and then costs no write.
+        await db.Value.FindAsync<long>($"select exists (select 1 from jobs_queue where state = 'running')", cancellationToken) == 0
+            ? 0
+            : await db.Value.ExecuteAsync($"update jobs_queue set lease_until = {clock.UtcNow()} where state = 'running'", cancellationToken);
 
     public Task<long> WaitAsync(long seen, CancellationToken cancellationToken) =>
         signal.WaitAsync(seen, TimeSpan.FromMilliseconds(500), cancellationToken);

@@ -92,6 +92,29 @@ public sealed class JobTests
     }
 
     [Fact]
+    public async Task What_a_dead_process_was_working_on_is_taken_up_at_the_next_start()
+    {
+        var data = Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));
+        try
+        {
+            Guid id;
+            await using (var app = TestApp.KeepData(await TestApp.StartAsync(data: data)))
+            {
+                id = await app.Db.InTransactionAsync(tx => tx.EnqueueAsync(new Work("left"), null, Ct), Ct);
+                // Claimed for an hour by a worker that never says another word.
+                Assert.Single(await app.Services.GetRequiredService<IJobQueue>().ClaimAsync("dead", ["tests.work"], 1, TimeSpan.FromHours(1), Ct));
+            }
+
+            await using (var app = TestApp.KeepData(await TestApp.StartAsync(a => a.Add<WorkModule>(), data)))
+                Assert.Equal(2, (await StateAsync(app, id, "completed")).Attempt);
+        }
+        finally
+        {
+            Directory.Delete(data, recursive: true);
+        }
+    }
+
+    [Fact]
     public async Task A_lease_that_ran_out_is_taken_over_and_the_old_owner_cannot_complete()
     {
         await using var app = await TestApp.StartAsync();
