@@ -3,54 +3,15 @@ using Microsoft.Playwright;
 
 namespace Tandem.Tests.Docs;
 
-public sealed class PageTests : IAsyncLifetime
+public sealed class PageTests(Browser browser) : IClassFixture<Browser>
 {
-    IPlaywright? _playwright;
-    IBrowser? _browser;
-
     static CancellationToken Ct => TestContext.Current.CancellationToken;
-
-    public async ValueTask InitializeAsync()
-    {
-        _playwright = await Playwright.CreateAsync();
-        _browser = await _playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions
-        {
-            ExecutablePath = "/usr/bin/chromium",
-            Args = ["--headless", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-        });
-    }
-
-    public async ValueTask DisposeAsync()
-    {
-        if (_browser is not null)
-            await _browser.DisposeAsync();
-        _playwright?.Dispose();
-    }
-
-    /// <summary>A page that fails the test when it asks anything of another server, or when its policy stops it.</summary>
-    async Task<(IPage Page, List<string> Faults)> OpenAsync(TestApp app)
-    {
-        var page = await _browser!.NewPageAsync();
-        var faults = new List<string>();
-        page.Request += (_, request) =>
-        {
-            if (!request.Url.StartsWith(app.Address + "/", StringComparison.Ordinal) && !request.Url.StartsWith("data:", StringComparison.Ordinal))
-                faults.Add($"asks {request.Url}");
-        };
-        page.Console += (_, message) =>
-        {
-            if (message.Type == "error")
-                faults.Add(message.Text);
-        };
-        page.PageError += (_, error) => faults.Add(error);
-        return (page, faults);
-    }
 
     [Fact]
     public async Task An_endpoint_is_called_from_the_documentation()
     {
         await using var app = await TestApp.StartAsync(app => app.Resource<Resources.ItemTests.Item>("/items"));
-        var (page, faults) = await OpenAsync(app);
+        var (page, faults) = await browser.OpenAsync(app);
         var response = await page.GotoAsync($"{app.Address}/docs");
         Assert.Contains("default-src 'self'", await response!.HeaderValueAsync("content-security-policy"));
 
@@ -74,7 +35,7 @@ public sealed class PageTests : IAsyncLifetime
     public async Task The_first_page_leads_to_the_documentation()
     {
         await using var app = await TestApp.StartAsync();
-        var (page, faults) = await OpenAsync(app);
+        var (page, faults) = await browser.OpenAsync(app);
         await page.GotoAsync(app.Address + "/");
         if (Environment.GetEnvironmentVariable("SCREENSHOTS") is { } directory)
             await page.ScreenshotAsync(new() { Path = Path.Combine(directory, "landing.png") });
