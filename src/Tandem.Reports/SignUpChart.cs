@@ -1,10 +1,11 @@
 using System.Globalization;
+using System.Text.RegularExpressions;
 using ScottPlot;
 
 namespace Tandem.Reports;
 
 /// <summary>Draws sign-ups per day. ScottPlot and its native library are loaded when the first chart is drawn.</summary>
-static class SignUpChart
+static partial class SignUpChart
 {
     const int Width = 900;
     const int Height = 320;
@@ -33,6 +34,12 @@ static class SignUpChart
         plot.Axes.Bottom.TickLabelStyle.FontSize = 12;
         plot.Axes.Left.TickLabelStyle.FontSize = 12;
         plot.Axes.SetLimits(-0.7, days.Count - 0.3, 0, Math.Max(1, days.Max(d => d.Count) * 1.1));
-        return plot.GetSvgXml(Width, Height);
+        plot.Axes.Left.MinorTickStyle.Length = 0;
+        // Fixed, because labels are measured with a font of this machine and shown in one of the reader's.
+        plot.Layout.Fixed(new PixelPadding(48, 28, 36, 12));
+        return FontFamily().Replace(plot.GetSvgXml(Width, Height), "font-family=\"system-ui, sans-serif\"");
     }
+
+    [GeneratedRegex("font-family=\"[^\"]*\"")]
+    private static partial Regex FontFamily();
 }
