@@ -121,7 +121,6 @@ static class Upstreams
         if (context.Response.HasStarted || context.GetForwarderErrorFeature() is not { } error || context.RequestAborted.IsCancellationRequested)
             return;
         var name = context.GetReverseProxyFeature().Route.Config.RouteId;
-        context.Response.Clear();
         await (error.Error is ForwarderError.RequestTimedOut
             ? Problem.Of(Slow, $"The service {name} took too long.")
             : new ProblemResult(Down, $"The service {name} does not answer; try again in a moment.", null) { RetryAfterSeconds = 1 }).ExecuteAsync(context);

@@ -36,7 +36,6 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
             if (context.RequestAborted.IsCancellationRequested && e is OperationCanceledException or IOException)
                 return;
             var result = Explain(context, e, body);
-            context.Response.Clear();
             await result.ExecuteAsync(context);
         }
     }

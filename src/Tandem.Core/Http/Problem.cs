@@ -3,6 +3,7 @@ using System.Text.Json;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.WebUtilities;
+using Microsoft.Net.Http.Headers;
 
 namespace Tandem.Core.Http;
 
@@ -42,6 +43,8 @@ public sealed class ProblemException(Problem problem, string? detail = null, IRe
 public sealed class ProblemResult(Problem problem, string? detail, IReadOnlyDictionary<string, string[]>? errors) : IResult, IStatusCodeHttpResult
 {
     static readonly Dictionary<string, string> EmptyMembers = [];
+    static readonly string[] BodyHeaders =
+        [HeaderNames.ContentLength, HeaderNames.ContentEncoding, HeaderNames.ContentDisposition, HeaderNames.ETag, HeaderNames.LastModified, HeaderNames.Location, HeaderNames.ContentSecurityPolicy];
 
     /// <summary>Which problem.</summary>
     public Problem Problem => problem;
@@ -64,6 +67,9 @@ public sealed class ProblemResult(Problem problem, string? detail, IReadOnlyDict
     {
         ArgumentNullException.ThrowIfNull(httpContext);
         var response = httpContext.Response;
+        // What an answer that came to nothing said of its body goes; what was said in front of it (CORS, limits) stays.
+        foreach (var header in BodyHeaders)
+            response.Headers.Remove(header);
         response.StatusCode = problem.Status;
         response.ContentType = "application/problem+json";
         if (RetryAfterSeconds is { } seconds)

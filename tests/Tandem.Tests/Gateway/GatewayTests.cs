@@ -30,6 +30,20 @@ public sealed class GatewayTests
     }
 
     [Fact]
+    public async Task A_failure_from_deep_inside_can_be_read_there_too()
+    {
+        await using var app = await TestApp.StartAsync(a => a.MapGet("/fails", () => { throw new InvalidOperationException("secret"); }).AllowAnonymous());
+        using var failed = await SendAsync(app, HttpMethod.Get, "/fails", ("Origin", "https://app.example.com"));
+        Assert.DoesNotContain("secret", (await failed.ShouldBeProblemAsync(500, "http/failed")).GetRawText());
+        Assert.Equal("*", failed.Headers.GetValues("Access-Control-Allow-Origin").Single());
+        var request = new HttpRequestMessage(HttpMethod.Post, "/users") { Content = new StringContent("{", System.Text.Encoding.UTF8, "application/json") };
+        request.Headers.Add("Origin", "https://app.example.com");
+        using var broken = await app.Http.SendAsync(request, Ct);
+        await broken.ShouldBeProblemAsync(422, "http/invalid");
+        Assert.Equal("*", broken.Headers.GetValues("Access-Control-Allow-Origin").Single());
+    }
+
+    [Fact]
     public async Task A_preflight_is_answered_and_a_listed_origin_is_the_only_one()
     {
         await using var app = await TestApp.StartAsync(null, null, "--Gateway:Cors:Origins:0", "https://app.example.com", "--Gateway:Cors:Credentials", "true");
