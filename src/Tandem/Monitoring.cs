@@ -25,7 +25,7 @@ static class Monitoring
             .AddFilter("Microsoft", LogLevel.Warning)
             .AddFilter("System", LogLevel.Warning)
             .AddFilter("OpenIddict", LogLevel.Warning)
-            .AddFilter("Yarp", LogLevel.Warning)
+            .AddFilter("Yarp", LogLevel.Error)
             // A request's failure is logged once, by the edge.
             .AddFilter("Microsoft.AspNetCore.Server.Kestrel", LogLevel.Critical);
         builder.Services.AddSingleton<ILoggerProvider, LineLoggerProvider>();

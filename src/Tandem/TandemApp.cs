@@ -9,6 +9,7 @@ using Microsoft.AspNetCore.Http.Timeouts;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -18,6 +19,7 @@ using Tandem.Core.Data;
 using Tandem.Core.Events;
 using Tandem.Core.Http;
 using Tandem.Core.Jobs;
+using Tandem.Core.Resources;
 using Tandem.Gateway;
 using Tandem.Inference;
 using Tandem.Realtime;
@@ -92,6 +94,19 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
         return this;
     }
 
+    /// <summary>Makes <typeparamref name="T"/> an API of its own: create, list, get, patch, replace and delete under <paramref name="path"/>.</summary>
+    /// <param name="path">Where: <c>/items</c>.</param>
+    /// <returns>The resource, to open or close it: <c>.AllowAnonymous()</c>, <c>.RequireScope("items:write")</c>.</returns>
+    /// <exception cref="ConfigurationException">The path or the type cannot be a resource, or the path is taken; the message says why.</exception>
+    public Resource<T> Resource<T>(string path) where T : class
+    {
+        var resource = new Resource<T>(path);
+        if (_modules.Any(m => m.Name == resource.Name))
+            throw new ConfigurationException($"There is a module or resource named {resource.Name} already; give the resource {path} another path.");
+        Add(resource);
+        return resource;
+    }
+
     IServiceProvider IEndpointRouteBuilder.ServiceProvider => _late;
     ICollection<EndpointDataSource> IEndpointRouteBuilder.DataSources => _dataSources;
     IApplicationBuilder IEndpointRouteBuilder.CreateApplicationBuilder() => new ApplicationBuilder(_late);
@@ -141,7 +156,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
         foreach (var module in _modules)
             module.Add(new ModuleBuilder(module, services, _parts, _server.Runs(module.Name)));
         Monitoring.Add(_builder, _parts);
-        _parts.Settings.RefuseUnknownKeys(ServerOptions.Keys);
+        _parts.Settings.RefuseUnknownSections(ServerOptions.Keys);
         return http;
     }
 
@@ -153,6 +168,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
         {
             services.AddHostedService<EventDispatcher>();
             services.AddHostedService<JobWorker>();
+            services.AddHostedService<StoreGauges>();
         }
 
         _builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
@@ -184,7 +200,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
         services.AddSingleton(_parts.Consumers);
         services.AddSingleton(_parts.Jobs);
         services.AddSingleton(_server);
-        services.AddSingleton(TimeProvider.System);
+        services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton(_ => new DataDirectory(_server.Data));
         services.AddSingleton(typeof(Signal<>));
         services.AddSingleton<Db, SqliteDb>();

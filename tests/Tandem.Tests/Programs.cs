@@ -41,9 +41,8 @@ static class Programs
             (Process, Address) = (process, address);
             Http = new HttpClient { BaseAddress = new Uri(address) };
             // Unread output would fill the pipe and stop the server's log.
-            process.OutputDataReceived += (_, _) => { };
-            process.BeginOutputReadLine();
-            process.BeginErrorReadLine();
+            _ = process.StandardOutput.BaseStream.CopyToAsync(Stream.Null);
+            _ = process.StandardError.BaseStream.CopyToAsync(Stream.Null);
         }
 
         public Process Process { get; }

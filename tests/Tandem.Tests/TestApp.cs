@@ -81,4 +81,11 @@ static class ResponseExtensions
         Assert.True((int)response.StatusCode == status, $"expected {status}, got {(int)response.StatusCode}: {text}");
         return JsonDocument.Parse(text).RootElement;
     }
+
+    /// <summary>The response must have this status and no body.</summary>
+    public static async Task JsonlessAsync(this HttpResponseMessage response, int status)
+    {
+        var text = await response.Content.ReadAsStringAsync();
+        Assert.True((int)response.StatusCode == status && text.Length == 0, $"expected {status} without a body, got {(int)response.StatusCode}: {text}");
+    }
 }

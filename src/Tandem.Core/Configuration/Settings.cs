@@ -17,6 +17,8 @@ sealed class Settings(ConfigurationSources sources)
 
     public T Read<T>(IServiceCollection services, string section) where T : class, new()
     {
+        foreach (var key in sources.All.GetSection(section).GetChildren())
+            RefuseUnknown(key, typeof(T));
         var value = new T();
         try
         {
@@ -33,32 +35,47 @@ sealed class Settings(ConfigurationSources sources)
         return value;
     }
 
-    static void Validate(string section, object value)
+    static void Validate(string path, object value)
     {
         foreach (var property in value.GetType().GetProperties())
-            foreach (var message in JsonFaults.Broken(property.GetValue(value), property.GetCustomAttributes(true).OfType<ValidationAttribute>(), property.Name, value))
-                throw new ConfigurationException($"{section}:{property.Name} {message}; it is \"{property.GetValue(value)}\".");
+        {
+            var (key, held) = ($"{path}:{property.Name}", property.GetValue(value));
+            foreach (var message in JsonFaults.Broken(held, property.GetCustomAttributes(true).OfType<ValidationAttribute>(), property.Name, value))
+                throw new ConfigurationException($"{key} {message}; it is \"{held}\".");
+            if (held is System.Collections.IDictionary entries)
+                foreach (System.Collections.DictionaryEntry entry in entries)
+                    if (entry.Value is { } item && IsSettings(item.GetType()))
+                        Validate($"{key}:{entry.Key}", item);
+            if (held is not null && IsSettings(held.GetType()))
+                Validate(key, held);
+        }
     }
 
-    /// <summary>Stops the program when a section of ours has a key that nothing reads: it is a misspelt one.</summary>
-    public void RefuseUnknownKeys(IEnumerable<string> otherSections)
+    /// <summary>Stops the program when there is a section that nothing reads: it is a misspelt one. (Misspelt keys are found by <see cref="Read"/>.)</summary>
+    public void RefuseUnknownSections(IEnumerable<string> otherSections)
     {
-        var known = _sections.ToLookup(s => s.Section, s => s.Value.GetType(), StringComparer.OrdinalIgnoreCase);
+        var known = _sections.Select(s => s.Section).ToHashSet(StringComparer.OrdinalIgnoreCase);
         var others = otherSections.ToHashSet(StringComparer.OrdinalIgnoreCase);
-        foreach (var section in sources.All.GetChildren().Where(s => known.Contains(s.Key)))
-            foreach (var key in section.GetChildren())
-                RefuseUnknown(key, known[section.Key]);
         foreach (var section in sources.Ours.GetChildren())
             if (!known.Contains(section.Key) && !others.Contains(section.Key))
-                throw new ConfigurationException($"There is no setting {section.Path}. Sections: {string.Join(", ", known.Select(s => s.Key).Concat(others).Order())}.");
+                throw new ConfigurationException($"There is no setting {section.Path}. Sections: {string.Join(", ", known.Concat(others).Order())}.");
     }
 
-    static void RefuseUnknown(IConfigurationSection key, IEnumerable<Type> types)
+    static void RefuseUnknown(IConfigurationSection key, Type type)
     {
-        var properties = types.SelectMany(t => t.GetProperties()).Select(p => p.Name).ToArray();
-        if (!properties.Contains(key.Key, StringComparer.OrdinalIgnoreCase))
-            throw new ConfigurationException($"There is no setting {key.Path}. In this section: {string.Join(", ", properties)}.");
+        var properties = type.GetProperties();
+        var property = Array.Find(properties, p => p.Name.Equals(key.Key, StringComparison.OrdinalIgnoreCase))
+            ?? throw new ConfigurationException($"There is no setting {key.Path}. In this section: {string.Join(", ", properties.Select(p => p.Name))}.");
+        if (IsSettings(property.PropertyType))
+            foreach (var nested in key.GetChildren())
+                RefuseUnknown(nested, property.PropertyType);
+        else if (property.PropertyType is { IsGenericType: true, GenericTypeArguments: [var name, var value] } && name == typeof(string) && IsSettings(value))
+            foreach (var nested in key.GetChildren().SelectMany(e => e.GetChildren()))
+                RefuseUnknown(nested, value);
     }
+
+    /// <summary>A class of settings within settings.</summary>
+    internal static bool IsSettings(Type type) => type is { IsClass: true, IsGenericType: false, IsArray: false } && type != typeof(string) && type.GetConstructor([]) is not null;
 }
 
 /// <summary>The configuration cannot be used; the message names the key and says what is allowed.</summary>

@@ -1,3 +1,4 @@
+using System.Data.Common;
 using Tandem.Core.Events;
 using Tandem.Core.Jobs;
 
@@ -15,6 +16,12 @@ public abstract class Db
 
     /// <summary>All rows, in order. Bound the statement: every row is held in memory.</summary>
     public abstract Task<List<T>> ListAsync<T>(Sql sql, CancellationToken cancellationToken = default);
+
+    /// <summary>All rows, in order, each mapped by <paramref name="read"/>, for statements whose columns are known only when the program runs.</summary>
+    /// <param name="sql">The statement.</param>
+    /// <param name="read">Makes the result of one row; it must not keep the reader.</param>
+    /// <param name="cancellationToken">Honoured before the statement starts.</param>
+    public abstract Task<List<T>> ListAsync<T>(Sql sql, Func<DbDataReader, T> read, CancellationToken cancellationToken = default);
 
     /// <summary>
     /// Runs <paramref name="body"/> in one transaction: everything it wrote, published and enqueued is kept, or, when it throws, nothing.
@@ -62,8 +69,11 @@ public abstract class Transaction
     /// <inheritdoc cref="Db.FindAsync{T}"/>
     public abstract Task<T?> FindAsync<T>(Sql sql, CancellationToken cancellationToken = default);
 
-    /// <inheritdoc cref="Db.ListAsync{T}"/>
+    /// <inheritdoc cref="Db.ListAsync{T}(Sql, CancellationToken)"/>
     public abstract Task<List<T>> ListAsync<T>(Sql sql, CancellationToken cancellationToken = default);
+
+    /// <inheritdoc cref="Db.ListAsync{T}(Sql, Func{DbDataReader, T}, CancellationToken)"/>
+    public abstract Task<List<T>> ListAsync<T>(Sql sql, Func<DbDataReader, T> read, CancellationToken cancellationToken = default);
 
     /// <returns>The number of rows changed.</returns>
     public abstract Task<int> ExecuteAsync(Sql sql, CancellationToken cancellationToken = default);
@@ -74,6 +84,14 @@ public abstract class Transaction
     /// <summary>Publishes an event: it exists exactly when this transaction commits. See <see cref="EventAttribute"/>.</summary>
     public Task PublishAsync<T>(T @event, CancellationToken cancellationToken = default) where T : class =>
         _outbox.PublishAsync(this, @event, cancellationToken);
+
+    /// <summary>Publishes an event whose name is known only when the program runs; otherwise declare a record with <see cref="EventAttribute"/>.</summary>
+    /// <param name="name">The wire name, such as <c>items.created</c>.</param>
+    /// <param name="key">What it is about: events of one key are handled in order.</param>
+    /// <param name="payload">A JSON object, snake_case.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    public Task PublishAsync(string name, string key, string payload, CancellationToken cancellationToken = default) =>
+        _outbox.PublishAsync(this, name, key, payload, cancellationToken);
 
     /// <summary>Enqueues a job: it exists exactly when this transaction commits. See <see cref="JobAttribute"/>.</summary>
     /// <returns>The job's id; with <see cref="JobOptions.UniqueKey"/> that of the job already waiting, when there is one.</returns>

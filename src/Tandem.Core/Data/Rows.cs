@@ -40,11 +40,16 @@ static class Rows
         DateTimeOffset time => time.UtcDateTime.ToString(TimeFormat, CultureInfo.InvariantCulture),
         Guid id => id.ToString(),
         // Exact up to 15 significant digits, which is what Resource<T> admits; numbers then compare as numbers.
-        decimal number => decimal.IsInteger(number) && Math.Abs(number) < 1e15m ? (long)number : (double)number,
+        // The cast keeps the long: of long and double the conditional would make a double.
+        decimal number => decimal.IsInteger(number) && Math.Abs(number) < 1e15m ? (object)(long)number : (double)number,
         Enum => value.ToString()!,
         ReadOnlyMemory<byte> bytes => bytes.ToArray(),
         _ => value,
     };
+
+    /// <summary>The UTC time that <see cref="ToSqlite"/> wrote.</summary>
+    public static DateTime ParseTime(string text) =>
+        DateTime.Parse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal);
 
     sealed class TimeHandler : SqlMapper.TypeHandler<DateTime>
     {
@@ -52,7 +57,7 @@ static class Rows
 
         public override DateTime Parse(object value) => value is DateTime time
             ? DateTime.SpecifyKind(time, DateTimeKind.Utc)
-            : DateTime.Parse((string)value, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal);
+            : ParseTime((string)value);
     }
 
     sealed class GuidHandler : SqlMapper.TypeHandler<Guid>

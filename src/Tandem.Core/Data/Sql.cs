@@ -11,8 +11,10 @@ namespace Tandem.Core.Data;
 [InterpolatedStringHandler]
 public sealed class Sql
 {
-    readonly StringBuilder _text;
-    readonly List<object?> _values;
+    // Null while the statement is the one text it was made from: a statement prepared once costs nothing to pass on.
+    StringBuilder? _text;
+    string _prepared = "";
+    IReadOnlyList<object?> _values;
 
     /// <summary>Called by the compiler for an interpolated string.</summary>
     public Sql(int literalLength, int formattedCount)
@@ -24,21 +26,21 @@ public sealed class Sql
     /// <summary>A statement prepared elsewhere; <paramref name="values"/> belong to the parameters @p0, @p1, … of <paramref name="text"/>.</summary>
     public Sql(string text, params IReadOnlyList<object?> values)
     {
-        _text = new StringBuilder(text);
-        _values = [.. values];
+        _prepared = text;
+        _values = values;
     }
 
     /// <summary>SQL text without parameters. Never pass anything that came from outside the program.</summary>
     public static Sql Raw(string text) => new(text, []);
 
     /// <summary>The statement with its parameters named @p0, @p1, …</summary>
-    public string Text => _text.ToString();
+    public string Text => _text?.ToString() ?? _prepared;
 
     /// <summary>The parameters' values in order.</summary>
     public IReadOnlyList<object?> Values => _values;
 
     /// <summary>Called by the compiler for literal text.</summary>
-    public void AppendLiteral(string text) => _text.Append(text);
+    public void AppendLiteral(string text) => Writable.Append(text);
 
     /// <summary>Called by the compiler for a hole: adds a parameter.</summary>
     public void AppendFormatted<T>(T value)
@@ -49,8 +51,20 @@ public sealed class Sql
             return;
         }
 
-        _text.Append("@p").Append(_values.Count);
-        _values.Add(value);
+        Writable.Append("@p").Append(_values.Count);
+        WritableValues.Add(value);
+    }
+
+    StringBuilder Writable => _text ??= new StringBuilder(_prepared);
+
+    List<object?> WritableValues
+    {
+        get
+        {
+            if (_values is not List<object?> list)
+                _values = list = [.. _values];
+            return list;
+        }
     }
 
     /// <summary>Adds another fragment behind this one, its parameters renumbered.</summary>
@@ -60,7 +74,7 @@ public sealed class Sql
         var text = fragment.Text;
         if (fragment._values.Count == 0)
         {
-            _text.Append(text);
+            Writable.Append(text);
             return this;
         }
 
@@ -69,11 +83,11 @@ public sealed class Sql
             var next = text.IndexOf("@p", at, StringComparison.Ordinal);
             if (next < 0)
             {
-                _text.Append(text, at, text.Length - at);
+                Writable.Append(text, at, text.Length - at);
                 break;
             }
 
-            _text.Append(text, at, next - at);
+            Writable.Append(text, at, next - at);
             var end = next + 2;
             while (end < text.Length && char.IsAsciiDigit(text[end]))
                 end++;

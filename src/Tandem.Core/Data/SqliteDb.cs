@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Data.Common;
 using Microsoft.Data.Sqlite;
 using Microsoft.Extensions.Logging;
 using Tandem.Core.Events;
@@ -35,6 +36,12 @@ sealed class SqliteDb : Db, IDisposable
     {
         cancellationToken.ThrowIfCancellationRequested();
         return Task.FromResult(Read(static (session, sql) => session.List<T>(sql), sql));
+    }
+
+    public override Task<List<T>> ListAsync<T>(Sql sql, Func<DbDataReader, T> read, CancellationToken cancellationToken = default)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        return Task.FromResult(Read((session, sql) => session.List(sql, read), sql));
     }
 
     public override Task<T> InTransactionAsync<T>(Func<Transaction, Task<T>> body, CancellationToken cancellationToken = default) =>
@@ -101,6 +108,9 @@ sealed class SqliteTransaction(SqliteSession session, Outbox outbox, string? tra
         Task.FromResult(Session.Find<T>(sql));
 
     public override Task<List<T>> ListAsync<T>(Sql sql, CancellationToken cancellationToken = default) => Task.FromResult(Session.List<T>(sql));
+
+    public override Task<List<T>> ListAsync<T>(Sql sql, Func<DbDataReader, T> read, CancellationToken cancellationToken = default) =>
+        Task.FromResult(Session.List(sql, read));
 
     public override Task<int> ExecuteAsync(Sql sql, CancellationToken cancellationToken = default) => Task.FromResult(Session.Execute(sql));
 

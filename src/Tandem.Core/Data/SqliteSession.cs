@@ -55,6 +55,16 @@ sealed class SqliteSession : IDisposable
         return rows;
     }
 
+    public List<T> List<T>(Sql sql, Func<DbDataReader, T> read)
+    {
+        var statement = Prepare(sql);
+        using var reader = statement.Command.ExecuteReader();
+        var rows = new List<T>();
+        while (reader.Read())
+            rows.Add(read(reader));
+        return rows;
+    }
+
     public int Execute(Sql sql) => Prepare(sql).Command.ExecuteNonQuery();
 
     Statement Prepare(Sql sql)

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Diagnostics.Metrics;
 using Microsoft.Data.Sqlite;
 using Microsoft.Extensions.Logging;
 using SQLitePCL;
@@ -17,6 +18,11 @@ sealed class SqliteWriter : IDisposable
     const int MaxBatch = 128;
     // At 20,000 writes/s this is half a second of waiting; beyond it callers are better told to come back.
     const int MaxWaiting = 10_000;
+
+    static readonly Histogram<int> Transactions =
+        Telemetry.Meter.CreateHistogram<int>("tandem.core.commit.transactions", "{transaction}", "Transactions that shared a commit");
+    static readonly Histogram<double> Duration =
+        Telemetry.Meter.CreateHistogram<double>("tandem.core.commit.duration", "s", "How long a commit took, with the bodies of its transactions");
 
     readonly Lock _gate = new();
     readonly SemaphoreSlim _wake = new(0);
@@ -82,7 +88,10 @@ sealed class SqliteWriter : IDisposable
                 continue;
             }
 
+            var started = Stopwatch.GetTimestamp();
             RunBatch();
+            Transactions.Record(_batch.Count);
+            Duration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
             _batch.Clear();
         }
     }

@@ -35,13 +35,18 @@ public interface IEventLog
 /// </summary>
 sealed class EmbeddedEventLog(Lazy<Db> db, Signal<IEventLog> signal) : IEventLog
 {
+    // Every change of every module comes by here, so its text is made once and not by each of them.
+    const string Append = """
+        insert into events_log (id, name, key, payload, occurred_at, trace_parent)
+        values (@p0, @p1, @p2, @p3, @p4, @p5)
+        """;
+
+    readonly Action _set = signal.Set;
+
     public async Task AppendAsync(Transaction tx, StoredEvent e, CancellationToken cancellationToken)
     {
-        await tx.ExecuteAsync($"""
-            insert into events_log (id, name, key, payload, occurred_at, trace_parent)
-            values ({e.Id}, {e.Name}, {e.Key}, {e.Payload}, {e.OccurredAt}, {e.TraceParent})
-            """, cancellationToken);
-        tx.OnCommitted(signal.Set);
+        await tx.ExecuteAsync(new Sql(Append, [e.Id, e.Name, e.Key, e.Payload, e.OccurredAt, e.TraceParent]), cancellationToken);
+        tx.OnCommitted(_set);
     }
 
     // "Behind the last position" is safe here because SQLite has one writer at a time: a lower position never commits later.

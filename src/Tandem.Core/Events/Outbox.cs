@@ -13,9 +13,11 @@ public sealed class Outbox(IEventLog log, IJobQueue jobs, TimeProvider clock)
         ArgumentNullException.ThrowIfNull(@event);
         var type = EventType.Of(@event.GetType());
         var payload = JsonSerializer.Serialize(@event, @event.GetType(), Json.Options);
-        return log.AppendAsync(tx,
-            new StoredEvent(0, Guid.CreateVersion7(), type.Name, type.KeyOf(@event), payload, clock.UtcNow(), tx.TraceParent), ct);
+        return PublishAsync(tx, type.Name, type.KeyOf(@event), payload, ct);
     }
+
+    internal Task PublishAsync(Transaction tx, string name, string key, string payload, CancellationToken ct) =>
+        log.AppendAsync(tx, new StoredEvent(0, Guid.CreateVersion7(), name, key, payload, clock.UtcNow(), tx.TraceParent), ct);
 
     internal Task<Guid> EnqueueAsync<T>(Transaction tx, T job, JobOptions options, CancellationToken ct) where T : class
     {

@@ -12,14 +12,20 @@ namespace Tandem.Core.Http;
 /// </summary>
 public static class JsonFaults
 {
+    /// <summary>The fault of a body whose strings or names cannot be read.</summary>
+    internal const string BrokenText = "has text that is not valid UTF-8 or half of a surrogate pair";
+
     // More would help nobody and let a small hostile body make a large answer.
     const int MaxFaults = 50;
 
     /// <summary>Checks UTF-8 JSON against a type.</summary>
     /// <returns>Empty when there is no fault. The key <c>body</c> stands for the body as a whole.</returns>
-    public static IReadOnlyDictionary<string, string[]> Find(ReadOnlyMemory<byte> utf8, Type type)
+    public static IReadOnlyDictionary<string, string[]> Find(ReadOnlyMemory<byte> utf8, Type type) => Find(utf8, type, null);
+
+    /// <param name="further">Called with the JSON name and the value of every member of the body that is right so far; says what is wrong with it, or null.</param>
+    internal static IReadOnlyDictionary<string, string[]> Find(ReadOnlyMemory<byte> utf8, Type type, Func<string, object?, string?>? further)
     {
-        var faults = new Faults();
+        var faults = new Faults(further);
         if (utf8.Span.IndexOfAnyExcept(" \t\r\n"u8) < 0)
         {
             faults.Add("body", "is empty; send a JSON object");
@@ -35,6 +41,11 @@ public static class JsonFaults
         {
             faults.Add("body", Describe(e));
         }
+        // The parser lets a broken member name through until something asks for it.
+        catch (InvalidOperationException)
+        {
+            faults.Add("body", BrokenText);
+        }
 
         return faults.ToDictionary();
     }
@@ -43,7 +54,7 @@ public static class JsonFaults
     public static IReadOnlyDictionary<string, string[]> FindInvalid(object value)
     {
         ArgumentNullException.ThrowIfNull(value);
-        var faults = new Faults();
+        var faults = new Faults(null);
         Annotations(value, Json.Options.GetTypeInfo(value.GetType()), "", faults);
         return faults.ToDictionary();
     }
@@ -56,7 +67,8 @@ public static class JsonFaults
                 yield return Describe(rule, value, broken);
     }
 
-    static string Describe(JsonException e) => e.Message.Contains("duplicate", StringComparison.OrdinalIgnoreCase)
+    /// <summary>What is wrong with text that is not JSON as we read it.</summary>
+    internal static string Describe(JsonException e) => e.Message.Contains("duplicate", StringComparison.OrdinalIgnoreCase)
         ? "names a member twice"
         : e.Message.Contains("maximum configured depth", StringComparison.OrdinalIgnoreCase)
             ? $"is nested deeper than {Json.Options.MaxDepth} levels"
@@ -86,13 +98,28 @@ public static class JsonFaults
 
         try
         {
-            element.Deserialize(type);
+            var read = element.Deserialize(type);
+            if (IsInfinite(read))
+                faults.Add(path, "must be a number that a double can hold");
+            else if (HoldsNul(element))
+                faults.Add(path, "must not contain the character U+0000");
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException)
         {
             faults.Add(path, $"must be {Described(type.Type)}");
         }
     }
+
+    // 1e999 is read as infinity, which JSON has no word for on the way out.
+    static bool IsInfinite(object? value) => value is double d && !double.IsFinite(d) || value is float f && !float.IsFinite(f);
+
+    static bool HoldsNul(JsonElement element) => element.ValueKind switch
+    {
+        JsonValueKind.String => element.GetString()!.Contains('\0'), // a string is never null
+        JsonValueKind.Array => element.EnumerateArray().Any(HoldsNul),
+        JsonValueKind.Object => element.EnumerateObject().Any(m => m.Name.Contains('\0') || HoldsNul(m.Value)),
+        _ => false,
+    };
 
     static void Member(JsonElement parent, JsonPropertyInfo property, string path, Faults faults)
     {
@@ -120,8 +147,8 @@ public static class JsonFaults
         if (faults.Count > before)
             return;
         var read = value.Deserialize(type);
-        if (read is string text && text.Contains('\0'))
-            faults.Add(name, "must not contain the character U+0000");
+        if (path.Length == 0 && faults.Further?.Invoke(property.Name, read) is { } further)
+            faults.Add(name, further);
         foreach (var message in Broken(read, Rules(property), property.Name, new object()))
             faults.Add(name, message);
     }
@@ -131,7 +158,9 @@ public static class JsonFaults
         if (type.Kind == JsonTypeInfoKind.Enumerable && owner is IEnumerable items)
         {
             foreach (var (i, item) in items.Cast<object?>().Index())
-                if (item is not null && item is not string)
+                if (item is string text && text.Contains('\0'))
+                    faults.Add($"{path}[{i}]", "must not contain the character U+0000");
+                else if (item is not null and not string)
                     Annotations(item, type.Options.GetTypeInfo(item.GetType()), $"{path}[{i}]", faults);
             return;
         }
@@ -146,6 +175,8 @@ public static class JsonFaults
             var name = path.Length == 0 ? property.Name : $"{path}.{property.Name}";
             if (value is string text && text.Contains('\0'))
                 faults.Add(name, "must not contain the character U+0000");
+            if (IsInfinite(value))
+                faults.Add(name, "must be a number that a double can hold");
             foreach (var message in Broken(value, Rules(property), property.Name, owner))
                 faults.Add(name, message);
             if (value is not null and not string && !value.GetType().IsPrimitive)
@@ -153,7 +184,8 @@ public static class JsonFaults
         }
     }
 
-    static IEnumerable<ValidationAttribute> Rules(JsonPropertyInfo property)
+    /// <summary>The annotations of a property and of the constructor parameter behind it.</summary>
+    internal static IEnumerable<ValidationAttribute> Rules(JsonPropertyInfo property)
     {
         var own = property.AttributeProvider?.GetCustomAttributes(typeof(ValidationAttribute), true).Cast<ValidationAttribute>() ?? [];
         var parameter = property.AssociatedParameter?.AttributeProvider?.GetCustomAttributes(typeof(ValidationAttribute), true).Cast<ValidationAttribute>() ?? [];
@@ -206,8 +238,10 @@ public static class JsonFaults
         };
     }
 
-    sealed class Faults
+    sealed class Faults(Func<string, object?, string?>? further)
     {
+        public Func<string, object?, string?>? Further => further;
+
         readonly Dictionary<string, List<string>> _faults = [];
 
         public int Count { get; private set; }

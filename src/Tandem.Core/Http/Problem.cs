@@ -26,21 +26,31 @@ public sealed record Problem(string Code, int Status, string Detail)
 }
 
 /// <summary>Ends a request with a problem from deep inside.</summary>
-public sealed class ProblemException(Problem problem, string? detail = null, IReadOnlyDictionary<string, string[]>? errors = null)
+/// <param name="problem">Which one.</param>
+/// <param name="detail">A more exact sentence than the declared one.</param>
+/// <param name="errors">JSON name of the field to its messages.</param>
+/// <param name="retryAfterSeconds">For the Retry-After header.</param>
+public sealed class ProblemException(Problem problem, string? detail = null, IReadOnlyDictionary<string, string[]>? errors = null, int? retryAfterSeconds = null)
     : Exception(detail ?? problem?.Detail)
 {
     /// <summary>What the client gets.</summary>
-    public ProblemResult Result { get; } = new(problem ?? throw new ArgumentNullException(nameof(problem)), detail, errors);
+    public ProblemResult Result { get; } =
+        new(problem ?? throw new ArgumentNullException(nameof(problem)), detail, errors) { RetryAfterSeconds = retryAfterSeconds };
 }
 
 /// <summary>Writes a <see cref="Problem"/>.</summary>
 public sealed class ProblemResult(Problem problem, string? detail, IReadOnlyDictionary<string, string[]>? errors) : IResult, IStatusCodeHttpResult
 {
+    static readonly Dictionary<string, string> EmptyMembers = [];
+
     /// <summary>Which problem.</summary>
     public Problem Problem => problem;
 
     /// <summary>Seconds for the Retry-After header, when there is one.</summary>
     public int? RetryAfterSeconds { get; init; }
+
+    /// <summary>Members beside those of RFC 9457, such as the <c>error</c> that OAuth clients read.</summary>
+    public IReadOnlyDictionary<string, string>? Members { get; init; }
 
     int? IStatusCodeHttpResult.StatusCode => problem.Status;
 
@@ -78,6 +88,8 @@ public sealed class ProblemResult(Problem problem, string? detail, IReadOnlyDict
             json.WriteEndObject();
         }
 
+        foreach (var (name, value) in Members ?? EmptyMembers)
+            json.WriteString(name, value);
         json.WriteString("trace_id", Activity.Current?.TraceId.ToString() ?? httpContext.TraceIdentifier);
         json.WriteEndObject();
     }

@@ -27,6 +27,16 @@ public sealed class RateLimits(TimeProvider clock)
     /// <summary>Looks at the allowance without taking from it.</summary>
     public RateLimit Peek(string rule, string key, int limit, TimeSpan window) => Count(rule, key, limit, window, take: false);
 
+    /// <summary>Puts back one that was taken: what it was taken for did not happen after all.</summary>
+    public void GiveBack(string rule, string key, int limit, TimeSpan window)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
+        var each = Math.Max(1, window.Ticks / limit);
+        while (_full.TryGetValue((rule, key), out var stored) && !_full.TryUpdate((rule, key), stored - each, stored))
+        {
+        }
+    }
+
     /// <summary>Gives the key its whole allowance back.</summary>
     public void Forget(string rule, string key) => _full.TryRemove((rule, key), out _);
 

@@ -1,0 +1,182 @@
+using System.Globalization;
+using System.Text;
+using Microsoft.Data.Sqlite;
+using Tandem.Core.Configuration;
+using Tandem.Core.Data;
+using Tandem.Core.Http;
+
+namespace Tandem.Core.Resources;
+
+/// <summary>What became of a change.</summary>
+enum Outcome
+{
+    Done,
+    NotFound,
+
+    /// <summary>It is not of the version the caller wants to change; nothing was written.</summary>
+    Conflict,
+}
+
+/// <summary>The table of one resource: a column per property, and an event beside every change.</summary>
+sealed class ResourceTable
+{
+    readonly Shape _shape;
+    readonly string _event;
+    readonly string _name;
+    readonly string _insert;
+    readonly string _find;
+    readonly string _select;
+    readonly string _update;
+    readonly string _delete;
+
+    public ResourceTable(Shape shape, string name)
+    {
+        (_shape, _event) = (shape, name);
+        _name = "resources_" + name.Replace('-', '_');
+        var columns = shape.Columns.Select(c => c.Quoted).ToArray();
+        var row = string.Join(", ", ["id", "row_version", "row_updated_at", .. columns]);
+        // @p0 is always the time; the values follow in the order of the columns.
+        _insert = $"""
+            insert into {_name} ({string.Join(", ", ["row_version", "row_created_at", "row_updated_at", .. columns])})
+            values (1, @p0, @p0{string.Concat(columns.Select((_, i) => $", @p{i + 1}"))}) returning id
+            """;
+        _update = $"""
+            update {_name} set row_version = row_version + 1, row_updated_at = @p0{string.Concat(columns.Select((c, i) => $", {c} = @p{i + 1}"))}
+            where id = @p{columns.Length + 1} returning row_version
+            """;
+        _select = $"select {row} from {_name} ";
+        _find = _select + "where id = @p0";
+        _delete = $"delete from {_name} where id = @p0 returning {row}";
+    }
+
+    public async Task<Row> AddAsync(Db db, object?[] values, DateTime now, CancellationToken ct)
+    {
+        var item = ItemJson(values);
+        var id = await db.InTransactionAsync(async tx =>
+        {
+            var id = await tx.FindAsync<long>(new Sql(_insert, [now, .. values]), ct);
+            await PublishAsync(tx, "created", id, item);
+            return id;
+        }, ct);
+        return new Row(id, 1, now, values);
+    }
+
+    public async Task<Row?> FindAsync(Db db, long id, CancellationToken ct) =>
+        (await db.ListAsync(new Sql(_find, [id]), _shape.ReadRow, ct)).FirstOrDefault();
+
+    public async Task<(List<Row> Rows, long Total)> ListAsync(Db db, ResourceQuery query, CancellationToken ct)
+    {
+        var total = await db.FindAsync<long>(Sql.Raw($"select count(*) from {_name} ").Append(query.Where), ct);
+        var page = Sql.Raw(_select).Append(query.Where).Append($" order by {Sql.Raw(query.OrderBy)} limit {query.Limit} offset {query.Skip}");
+        return (await db.ListAsync(page, _shape.ReadRow, ct), total);
+    }
+
+    /// <param name="mayChange">Says whether this version may be changed; null: any.</param>
+    public async Task<(Outcome Outcome, Row? Row)> ReplaceAsync(Db db, long id, Func<long, bool>? mayChange, object?[] values, DateTime now, CancellationToken ct)
+    {
+        var item = ItemJson(values);
+        var (outcome, version) = await db.InTransactionAsync(async tx =>
+        {
+            if (mayChange is not null && await RefuseAsync(tx, id, mayChange, ct) is { } refused)
+                return (refused, 0L);
+            var version = await tx.FindAsync<long>(new Sql(_update, [now, .. values, id]), ct);
+            if (version == 0)
+                return (Outcome.NotFound, 0L);
+            await PublishAsync(tx, "changed", id, item);
+            return (Outcome.Done, version);
+        }, ct);
+        return (outcome, outcome == Outcome.Done ? new Row(id, version, now, values) : null);
+    }
+
+    /// <inheritdoc cref="ReplaceAsync"/>
+    public Task<Outcome> DeleteAsync(Db db, long id, Func<long, bool>? mayChange, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    {
+        if (mayChange is not null && await RefuseAsync(tx, id, mayChange, ct) is { } refused)
+            return refused;
+        if (await tx.ListAsync(new Sql(_delete, [id]), _shape.ReadRow, ct) is not [var row])
+            return Outcome.NotFound;
+        await PublishAsync(tx, "deleted", id, ItemJson(row.Values));
+        return Outcome.Done;
+    }, ct);
+
+    async Task<Outcome?> RefuseAsync(Transaction tx, long id, Func<long, bool> mayChange, CancellationToken ct) =>
+        await tx.FindAsync<long>(new Sql($"select row_version from {_name} where id = @p0", [id]), ct) switch
+        {
+            0 => Outcome.NotFound,
+            var version when mayChange(version) => null,
+            _ => Outcome.Conflict,
+        };
+
+    public string ItemJson(object?[] values) => JsonWire.Text((_shape, values), static (json, state) =>
+    {
+        json.WriteStartObject();
+        state._shape.WriteMembers(json, state.values);
+        json.WriteEndObject();
+    });
+
+    Task PublishAsync(Transaction tx, string what, long id, string item)
+    {
+        var key = id.ToString(CultureInfo.InvariantCulture);
+        return tx.PublishAsync($"{_event}.{what}", key, $$"""{"id":{{key}},"item":{{item}}}""", CancellationToken.None);
+    }
+
+    /// <summary>What has to be run so that the table holds every property: nothing, a new table, or new columns.</summary>
+    /// <exception cref="ConfigurationException">Stored rows cannot be brought to the type; the message says what to do.</exception>
+    public string MissingSchema(SqliteConnection connection)
+    {
+        var existing = ReadColumns(connection);
+        if (existing.Count == 0)
+            return $"""
+                create table if not exists {_name} (
+                    id integer primary key autoincrement,
+                    row_version integer not null,
+                    row_created_at text not null,
+                    row_updated_at text not null{string.Concat(_shape.Columns.Select(c => $",\n    {c.Quoted} {c.SqlType}"))}
+                );
+                """;
+        var script = new StringBuilder();
+        foreach (var column in _shape.Columns)
+            if (!existing.TryGetValue(column.Name, out var type))
+                script.AppendLine(CultureInfo.InvariantCulture, $"alter table {_name} add column {column.Quoted} {column.SqlType}{DefaultOf(column, connection)};");
+            else if (!type.Equals(column.SqlType, StringComparison.OrdinalIgnoreCase))
+                throw new ConfigurationException(
+                    $"{_shape.Type.Name}.{column.MemberName} is kept as {column.SqlType}, but the column {column.Name} of {_name} holds {type} from an earlier program. "
+                    + $"Give the property another name, or move the values over and drop the column: alter table {_name} drop column {column.Quoted}.");
+        return script.ToString();
+    }
+
+    /// <summary>What the rows that are there already have in a new column.</summary>
+    string DefaultOf(Column column, SqliteConnection connection)
+    {
+        if (column.TryDefault(out var value))
+            return value switch
+            {
+                null => "",
+                string text => $" default '{text.Replace("'", "''", StringComparison.Ordinal)}'",
+                double number => $" default {number.ToString("R", CultureInfo.InvariantCulture)}",
+                _ => $" default {value}",
+            };
+        if (column.IsNullable || Scalar(connection, $"select exists (select 1 from {_name})") == 0)
+            return "";
+        throw new ConfigurationException(
+            $"{_shape.Type.Name}.{column.MemberName} is new and must not be empty, but {_name} has rows without it. Make it nullable, or give it a default value: the rows get that.");
+    }
+
+    Dictionary<string, string> ReadColumns(SqliteConnection connection)
+    {
+        using var command = connection.CreateCommand();
+        command.CommandText = $"select name, type from pragma_table_info('{_name}')";
+        using var reader = command.ExecuteReader();
+        var columns = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
+        while (reader.Read())
+            columns.Add(reader.GetString(0), reader.GetString(1));
+        return columns;
+    }
+
+    static long Scalar(SqliteConnection connection, string sql)
+    {
+        using var command = connection.CreateCommand();
+        command.CommandText = sql;
+        return (long)command.ExecuteScalar()!; // exists always answers
+    }
+}

@@ -1,0 +1,26 @@
+using System.Security.Cryptography;
+using System.Text;
+using Microsoft.AspNetCore.Http;
+using Tandem.Core.Http;
+
+namespace Tandem.Gateway;
+
+/// <summary>The general limit, for every request but the probes.</summary>
+sealed class GeneralLimit(RequestDelegate next, RateLimitOptions options, RateLimits limits)
+{
+    const string Rule = "gateway";
+
+    public Task InvokeAsync(HttpContext context)
+    {
+        if (context.Request.Path.Value is "/health" or "/health/ready")
+            return next(context);
+        var limit = limits.Take(Rule, KeyOf(context), options.PermitsPerMinute, TimeSpan.FromMinutes(1));
+        limit.WriteHeaders(context.Response, Rule);
+        return limit.Allowed ? next(context) : limit.Refusal().ExecuteAsync(context);
+    }
+
+    // The token is not checked yet, so it only ever narrows: whoever makes tokens up still shares the allowance of the address in other limits.
+    string KeyOf(HttpContext context) => options.By == "Token" && context.Request.Headers.Authorization is [{ Length: > 0 } token]
+        ? Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(token)), 0, 16)
+        : ClientAddress.Of(context);
+}

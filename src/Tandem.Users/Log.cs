@@ -1,0 +1,31 @@
+using Microsoft.Extensions.Logging;
+
+namespace Tandem.Users;
+
+/// <summary>Every log line of the users module: 2000–2099.</summary>
+static partial class Log
+{
+    [LoggerMessage(2001, LogLevel.Information, "Signing key {KeyId} made")]
+    public static partial void KeyMade(this ILogger logger, string keyId);
+
+    [LoggerMessage(2002, LogLevel.Warning, "A refresh token of session {SessionId} (account {AccountId}) was used again after its successor: the session has ended")]
+    public static partial void RefreshTokenReplayed(this ILogger logger, Guid sessionId, long accountId);
+
+    [LoggerMessage(2003, LogLevel.Warning, "Ended sessions could not be read; tokens are checked against those known so far")]
+    public static partial void RevocationsNotRead(this ILogger logger, Exception e);
+
+    [LoggerMessage(2004, LogLevel.Information, "Ended sessions are read again")]
+    public static partial void RevocationsReadAgain(this ILogger logger);
+
+    [LoggerMessage(2005, LogLevel.Information, "Account {AccountId} made administrator from Admin:Email")]
+    public static partial void AdministratorMade(this ILogger logger, long accountId);
+
+    [LoggerMessage(2006, LogLevel.Warning, "Admin:Email names account {AccountId}, which exists and is no administrator; it was left so. To make it one: tandem user promote")]
+    public static partial void AdministratorNotMade(this ILogger logger, long accountId);
+
+    [LoggerMessage(2007, LogLevel.Information, "Account {AccountId} made administrator through the link of the first start")]
+    public static partial void AdministratorSetUp(this ILogger logger, long accountId);
+
+    [LoggerMessage(2008, LogLevel.Information, "{Count} sessions that ended long ago were removed")]
+    public static partial void SessionsRemoved(this ILogger logger, int count);
+}

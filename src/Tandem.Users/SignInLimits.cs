@@ -1,0 +1,64 @@
+using Tandem.Core.Http;
+
+namespace Tandem.Users;
+
+/// <summary>
+/// Counts failed sign-ins: per address to whatever account, and per account from addresses it was never signed in from.
+/// </summary>
+/// <remarks>
+/// An account's owner is never locked out for long by somebody who guesses: addresses the account has been signed in from before have an
+/// allowance of their own, and the shared one refills evenly, one attempt every half minute on the defaults. An e-mail that nobody has is
+/// counted like one that somebody has. What is counted is taken before the password is looked at, so that a thousand guesses at once are no
+/// way round, and put back when it was right.
+/// </remarks>
+sealed class SignInLimits(RateLimits limits, UsersOptions options)
+{
+    const string ByAddress = "users/sign-in-address";
+    const string ByAccount = "users/sign-in-account";
+    const string ByFamiliar = "users/sign-in-familiar";
+
+    public static readonly TimeSpan Window = TimeSpan.FromMinutes(5);
+
+    /// <param name="address">Of <see cref="ClientAddress"/>.</param>
+    /// <param name="email">As it was sent.</param>
+    /// <param name="isFamiliar">Was this account signed in from this address before? Asked only when it matters.</param>
+    public async Task<Attempt> TakeAsync(string address, string email, Func<Task<bool>> isFamiliar)
+    {
+        var account = email.ToLowerInvariant();
+        RateLimit? last = null;
+        if (options.FailuresPerAddress > 0)
+        {
+            last = limits.Take(ByAddress, address, options.FailuresPerAddress, Window);
+            if (last is { Allowed: false })
+                return new Attempt(last, "sign-in-address", null);
+        }
+
+        if (options.FailuresPerAccount == 0)
+            return new Attempt(last, "sign-in-address", () => GiveBackAddress(address));
+        last = limits.Take(ByAccount, account, options.FailuresPerAccount, Window);
+        if (last is { Allowed: true })
+            return new Attempt(last, "sign-in-account", () => Succeeded(address, account));
+        if (!await isFamiliar())
+            return new Attempt(last, "sign-in-account", null);
+        last = limits.Take(ByFamiliar, $"{address} {account}", options.FailuresPerAccount, Window);
+        return new Attempt(last, "sign-in-account", last is { Allowed: true } ? () => Succeeded(address, account) : null);
+    }
+
+    void Succeeded(string address, string account)
+    {
+        GiveBackAddress(address);
+        limits.Forget(ByAccount, account);
+        limits.Forget(ByFamiliar, $"{address} {account}");
+    }
+
+    void GiveBackAddress(string address)
+    {
+        if (options.FailuresPerAddress > 0)
+            limits.GiveBack(ByAddress, address, options.FailuresPerAddress, Window);
+    }
+
+    /// <param name="Limit">What was said; null when nothing is limited.</param>
+    /// <param name="Policy">Its name in the RateLimit headers.</param>
+    /// <param name="Succeeded">To be called when the password was right.</param>
+    public readonly record struct Attempt(RateLimit? Limit, string Policy, Action? Succeeded);
+}

@@ -1,0 +1,126 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Tandem.Core;
+using Tandem.Core.Data;
+
+namespace Tandem.Users.Tokens;
+
+/// <summary>The sessions that have ended while an access token of theirs could still be in somebody's hands.</summary>
+sealed class Revocations(TimeProvider clock)
+{
+    readonly ConcurrentDictionary<Guid, DateTime> _ended = new();
+
+    /// <summary>Asked for every request with a token; a look-up takes no lock.</summary>
+    public bool Contains(Guid sessionId) => _ended.ContainsKey(sessionId);
+
+    public void Add(IEnumerable<EndedSession> ended)
+    {
+        var now = clock.UtcNow();
+        foreach (var session in ended)
+            if (session.AccessUntil > now)
+                _ended[session.Id] = session.AccessUntil;
+    }
+
+    /// <summary>Forgets those whose last token has expired by itself.</summary>
+    public void Sweep()
+    {
+        var now = clock.UtcNow();
+        foreach (var entry in _ended)
+            if (entry.Value <= now)
+                _ended.TryRemove(entry);
+    }
+}
+
+/// <summary>
+/// Brings over what other processes did to keys and sessions: a command beside this server counts here within a second. Looked for in the
+/// database, which is the one thing they all share.
+/// </summary>
+sealed class RevocationWatch(Db db, Keys keys, Revocations revocations, TimeProvider clock, ILogger<RevocationWatch> logger) : IHostedService, IDisposable
+{
+    static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250);
+
+    // ended_at is taken from the clock of the process that writes it and seen only after its commit: look back further than both can differ.
+    static readonly TimeSpan Overlap = TimeSpan.FromMinutes(1);
+
+    static readonly TimeSpan CleanUpInterval = TimeSpan.FromHours(1);
+
+    // How long the row of a dead session is kept for whoever asks what happened to it.
+    static readonly TimeSpan Keep = TimeSpan.FromDays(30);
+
+    readonly CancellationTokenSource _stop = new();
+    Task _watching = Task.CompletedTask;
+
+    /// <summary>Returns when every session that ended before is known: no request is answered earlier.</summary>
+    public async Task StartAsync(CancellationToken cancellationToken)
+    {
+        await keys.LoadAsync(cancellationToken);
+        revocations.Add(await db.ListAsync<EndedSession>(
+            $"select id, access_until from users_sessions where ended_at is not null and access_until > {clock.UtcNow()}", cancellationToken));
+        _watching = Task.Run(() => WatchAsync(_stop.Token), CancellationToken.None);
+    }
+
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        await _stop.CancelAsync();
+        await _watching;
+    }
+
+    async Task WatchAsync(CancellationToken ct)
+    {
+        var (failing, cleaned) = (false, clock.UtcNow());
+        using var timer = new PeriodicTimer(Interval);
+        while (await NextAsync(timer, ct))
+            try
+            {
+                await LookAsync(ct);
+                if (clock.UtcNow() - cleaned > CleanUpInterval)
+                    await CleanUpAsync(cleaned = clock.UtcNow(), ct);
+                if (failing)
+                    logger.RevocationsReadAgain();
+                failing = false;
+            }
+            catch (OperationCanceledException) when (ct.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception e)
+            {
+                // Once, not four times a second.
+                if (!failing)
+                    logger.RevocationsNotRead(e);
+                failing = true;
+            }
+    }
+
+    static async Task<bool> NextAsync(PeriodicTimer timer, CancellationToken ct)
+    {
+        try
+        {
+            return await timer.WaitForNextTickAsync(ct);
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
+        }
+    }
+
+    async Task LookAsync(CancellationToken ct)
+    {
+        await keys.LoadAsync(ct);
+        revocations.Add(await db.ListAsync<EndedSession>($"select id, access_until from users_sessions where ended_at > {clock.UtcNow() - Overlap}", ct));
+        revocations.Sweep();
+    }
+
+    async Task CleanUpAsync(DateTime now, CancellationToken ct)
+    {
+        var removed = await db.ExecuteAsync($"""
+            delete from users_sessions where id in (
+                select id from users_sessions where expires_at < {now - Keep} and access_until < {now - Keep} limit 10000)
+            """, ct);
+        if (removed > 0)
+            logger.SessionsRemoved(removed);
+    }
+
+    public void Dispose() => _stop.Dispose();
+}

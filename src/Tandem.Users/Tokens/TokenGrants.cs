@@ -1,0 +1,149 @@
+using System.Globalization;
+using System.Security.Claims;
+using Microsoft.AspNetCore;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Logging;
+using OpenIddict.Abstractions;
+using OpenIddict.Server;
+using Tandem.Core;
+using Tandem.Core.Http;
+using static OpenIddict.Abstractions.OpenIddictConstants;
+using static OpenIddict.Server.OpenIddictServerEvents;
+
+namespace Tandem.Users.Tokens;
+
+/// <summary>Decides who gets a token, and says so in the contract's words. OpenIddict has read and checked the request and makes the tokens.</summary>
+sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions, SignInLimits limits, UsersOptions options, TimeProvider clock,
+    ILogger<TokenGrants> logger)
+{
+    const string SessionClaim = "sid";
+    const string GenerationClaim = "generation";
+    const string AnswerProperty = "tandem:answer";
+
+    /// <summary>A form with a user name and no grant_type is a password grant: that is how FastAPI's forms are sent.</summary>
+    public static ValueTask AssumePassword(ExtractTokenRequestContext context)
+    {
+        if (context.Request is { GrantType: null or "" } request)
+            request.GrantType = GrantTypes.Password;
+        return ValueTask.CompletedTask;
+    }
+
+    public async ValueTask DecideAsync(HandleTokenRequestContext context)
+    {
+        var http = context.Transaction.GetHttpRequest()?.HttpContext ?? throw new InvalidOperationException("A token request without its HTTP request.");
+        try
+        {
+            var session = context.Request.IsRefreshTokenGrantType()
+                ? await RefreshAsync(context.Principal, http.RequestAborted)
+                : await SignInAsync(context.Request, http);
+            context.SignIn(Principal(session));
+        }
+        catch (ProblemException e)
+        {
+            context.Transaction.SetProperty(AnswerProperty, e.Result);
+            context.Reject(e.Result.Problem.Status == 400 ? Errors.InvalidGrant : Errors.TemporarilyUnavailable, e.Result.Detail);
+        }
+    }
+
+    async Task<Session> SignInAsync(OpenIddictRequest request, HttpContext http)
+    {
+        // OpenIddict has refused requests without them.
+        var (email, password, ct) = (request.Username ?? "", request.Password ?? "", http.RequestAborted);
+        var possible = email.Length <= 254 && password.Length <= Passwords.MaxLength;
+        var address = ClientAddress.Of(http);
+        var account = possible ? await users.FindCredentialsAsync(email, ct) : null;
+        var attempt = await limits.TakeAsync(address, email.Length <= 254 ? email : "", async () => account is not null && await sessions.KnowsAddressAsync(account.Id, address, ct));
+        if (attempt.Limit is { Allowed: false } limit)
+        {
+            limit.WriteHeaders(http.Response, attempt.Policy);
+            throw new ProblemException(HttpProblems.TooManyRequests, "Too many failed sign-ins; try again after the time in Retry-After.",
+                retryAfterSeconds: limit.Refusal().RetryAfterSeconds);
+        }
+
+        var right = await passwords.VerifyAsync(possible ? password : "", account?.PasswordHash, ct);
+        if (!right || account is null
+            || await sessions.OpenAsync(account.Id, account.PasswordHash, null, address, options.AccessTokenLifetime, clock.UtcNow(), ct) is not { } session)
+            throw new ProblemException(UserProblems.InvalidGrant);
+        attempt.Succeeded?.Invoke();
+        if (Passwords.IsWeak(account.PasswordHash))
+            await users.RehashAsync(account.Id, account.PasswordHash, await passwords.HashAsync(password, ct), ct);
+        return session;
+    }
+
+    async Task<Session> RefreshAsync(ClaimsPrincipal? token, CancellationToken ct)
+    {
+        if (!Guid.TryParse(token?.GetClaim(SessionClaim), out var id)
+            || !int.TryParse(token.GetClaim(GenerationClaim), NumberStyles.None, CultureInfo.InvariantCulture, out var generation))
+            throw new ProblemException(UserProblems.InvalidRefreshToken);
+        var refresh = await sessions.RefreshAsync(id, generation, clock.UtcNow(), ct);
+        if (refresh.ReplayedAccountId is { } account)
+            logger.RefreshTokenReplayed(id, account);
+        return refresh.Session ?? throw new ProblemException(UserProblems.InvalidRefreshToken);
+    }
+
+    ClaimsPrincipal Principal(Session session)
+    {
+        var identity = new ClaimsIdentity("Bearer", Claims.Name, Claims.Role);
+        identity.SetClaim(Claims.Subject, session.AccountId.ToString(CultureInfo.InvariantCulture));
+        identity.SetClaim(SessionClaim, session.Id.ToString());
+        identity.SetClaim(GenerationClaim, session.Generation.ToString(CultureInfo.InvariantCulture));
+        if (session.ActsAsAdministrator)
+            identity.SetClaim(Claims.Role, TokenServer.Administrator);
+        identity.SetScopes([Scopes.OfflineAccess, .. session.Scopes?.Split(' ') ?? []]);
+        identity.SetResources(TokenServer.Audience);
+        // A claim without a destination stays in the refresh token; the generation is nobody else's business.
+        identity.SetDestinations(static claim => claim.Type == GenerationClaim ? [] : [Destinations.AccessToken]);
+        return new ClaimsPrincipal(identity);
+    }
+
+    /// <summary>Runs before OpenIddict writes its JSON: failures become problems, and a success says what the contract says.</summary>
+    public async ValueTask WriteAsync(ApplyTokenResponseContext context)
+    {
+        var response = context.Response;
+        if (response.Error is null)
+        {
+            response.TokenType = "bearer";
+            response.Scope = null;
+            // Counted from a moment later it would be a second less.
+            response.ExpiresIn = (long)options.AccessTokenLifetime.TotalSeconds;
+            return;
+        }
+
+        var http = context.Transaction.GetHttpRequest()?.HttpContext ?? throw new InvalidOperationException("A token response without its HTTP request.");
+        var known = context.Transaction.GetProperty<ProblemResult>(AnswerProperty) ?? Explain(http.Request, response);
+        http.Response.Headers.CacheControl = "no-store";
+        if (known.Problem.Status == 401)
+            http.Response.Headers.WWWAuthenticate = "Basic realm=\"tandem\"";
+        await new ProblemResult(known.Problem, known.Detail, null)
+        {
+            RetryAfterSeconds = known.RetryAfterSeconds,
+            // RFC 6749, 5.2: what OAuth clients read.
+            Members = new Dictionary<string, string> { ["error"] = response.Error, ["error_description"] = known.Detail },
+        }.ExecuteAsync(http);
+        context.HandleRequest();
+    }
+
+    /// <summary>The discovery document says what is true here: no clients, so nothing for them to authenticate with.</summary>
+    public static ValueTask DescribeAsync(HandleConfigurationRequestContext context)
+    {
+        context.TokenEndpointAuthenticationMethods.Clear();
+        context.TokenEndpointAuthenticationMethods.Add("none");
+        context.Scopes.Clear();
+        context.PromptValues.Clear();
+        context.Claims.UnionWith(["sid", Claims.Role, Claims.Scope]);
+        return ValueTask.CompletedTask;
+    }
+
+    /// <summary>What OpenIddict has refused by itself.</summary>
+    static ProblemResult Explain(HttpRequest request, OpenIddictResponse response)
+    {
+        if (!request.HasFormContentType)
+            return Problem.Of(UserProblems.FormWanted);
+        return response.Error switch
+        {
+            Errors.InvalidGrant => Problem.Of(UserProblems.InvalidRefreshToken),
+            Errors.InvalidClient => Problem.Of(UserProblems.InvalidClient),
+            _ => Problem.Of(UserProblems.InvalidTokenRequest, response.ErrorDescription),
+        };
+    }
+}

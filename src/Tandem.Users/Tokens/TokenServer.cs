@@ -1,0 +1,117 @@
+using System.Security.Cryptography;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Microsoft.IdentityModel.Tokens;
+using OpenIddict.Server;
+using OpenIddict.Server.AspNetCore;
+using static OpenIddict.Server.OpenIddictServerEvents;
+
+namespace Tandem.Users.Tokens;
+
+/// <summary>
+/// The protocol endpoints, spoken by OpenIddict. It lives in a container of its own, made when the first token is asked for: no other request
+/// meets it, and the start does not wait for it.
+/// </summary>
+/// <remarks>Degraded mode: OpenIddict keeps no tokens and no clients, sessions are ours. <see cref="TokenGrants"/> decides, this file wires.</remarks>
+sealed class TokenServer(Keys keys, TokenGrants grants, UsersOptions options, TimeProvider clock, ILoggerFactory loggers) : IAsyncDisposable
+{
+    /// <summary>The <c>aud</c> of access tokens.</summary>
+    public const string Audience = "tandem";
+
+    /// <summary>The <c>role</c> of administrators.</summary>
+    public const string Administrator = "administrator";
+
+    readonly SemaphoreSlim _making = new(1);
+    Running? _running;
+
+    /// <summary>Answers a request to /token or one of the well-known addresses.</summary>
+    public async Task AnswerAsync(HttpContext context)
+    {
+        var running = _running ?? await StartAsync(context.RequestAborted);
+        var outer = context.RequestServices;
+        await using var scope = running.Services.CreateAsyncScope();
+        context.RequestServices = scope.ServiceProvider;
+        try
+        {
+            await running.Pipeline(context);
+        }
+        finally
+        {
+            context.RequestServices = outer;
+        }
+    }
+
+    async Task<Running> StartAsync(CancellationToken ct)
+    {
+        await _making.WaitAsync(ct);
+        try
+        {
+            return _running ??= Make(await keys.SigningAsync(ct), await keys.EncryptionAsync(ct));
+        }
+        finally
+        {
+            _making.Release();
+        }
+    }
+
+    Running Make(StoredKey signing, StoredKey encryption)
+    {
+        var ecdsa = ECDsa.Create();
+        ecdsa.ImportPkcs8PrivateKey(signing.Secret, out _);
+        var services = new ServiceCollection();
+        services.AddSingleton(loggers);
+        services.AddSingleton(clock);
+        services.AddOpenIddict().AddServer(server =>
+        {
+            server.EnableDegradedMode()
+                .SetIssuer(new Uri(options.Issuer))
+                .SetTokenEndpointUris("token")
+                .SetConfigurationEndpointUris(".well-known/openid-configuration")
+                .SetJsonWebKeySetEndpointUris(".well-known/jwks")
+                .AllowPasswordFlow()
+                .AllowRefreshTokenFlow()
+                .AcceptAnonymousClients()
+                // A scope that somebody may not have is left out of the token (RFC 6749, 3.3), not an error.
+                .DisableScopeValidation()
+                .AddSigningKey(new ECDsaSecurityKey(ecdsa) { KeyId = signing.Id })
+                .AddEncryptionKey(new SymmetricSecurityKey(encryption.Secret) { KeyId = encryption.Id })
+                // Signed, readable: resource servers check them with the public key alone.
+                .DisableAccessTokenEncryption()
+                .SetAccessTokenLifetime(options.AccessTokenLifetime)
+                .SetRefreshTokenLifetime(options.RefreshTokenLifetime);
+            server.AddEventHandler<ExtractTokenRequestContext>(h => h.UseInlineHandler(TokenGrants.AssumePassword).SetOrder(int.MaxValue - 100));
+            // There are no clients to be checked: whoever is named, it is the person that is signed in.
+            server.AddEventHandler<ValidateTokenRequestContext>(h => h.UseInlineHandler(static _ => ValueTask.CompletedTask));
+            server.AddEventHandler<HandleTokenRequestContext>(h => h.UseInlineHandler(grants.DecideAsync));
+            server.AddEventHandler<ApplyTokenResponseContext>(h => h.UseInlineHandler(grants.WriteAsync)
+                .SetOrder(OpenIddictServerAspNetCoreHandlers.ProcessJsonResponse<ApplyTokenResponseContext>.Descriptor.Order - 500));
+            server.AddEventHandler<HandleConfigurationRequestContext>(h => h.UseInlineHandler(TokenGrants.DescribeAsync).SetOrder(int.MaxValue - 100));
+            // A public address may well be https behind a proxy that talks http to us.
+            server.UseAspNetCore().DisableTransportSecurityRequirement();
+        });
+        var provider = services.BuildServiceProvider();
+        var pipeline = new ApplicationBuilder(provider);
+        pipeline.UseAuthentication();
+        pipeline.Run(static context =>
+        {
+            context.Response.StatusCode = StatusCodes.Status404NotFound;
+            return Task.CompletedTask;
+        });
+        return new Running(provider, pipeline.Build(), ecdsa);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_running is { } running)
+        {
+            await running.Services.DisposeAsync();
+            running.SigningKey.Dispose();
+        }
+
+        _making.Dispose();
+    }
+
+    sealed record Running(ServiceProvider Services, RequestDelegate Pipeline, ECDsa SigningKey);
+}

@@ -1,0 +1,132 @@
+using System.Buffers.Text;
+using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using Tandem.Core.Http;
+
+namespace Tandem.Users.Tokens;
+
+/// <summary>
+/// Checks access tokens: JWTs (RFC 7519) of the profile RFC 9068, signed with ES256 and nothing else. A token that was seen before costs a
+/// look-up; its expiry and its session are looked at every time.
+/// </summary>
+sealed class TokenVerifier(Keys keys, Revocations revocations, UsersOptions options, TimeProvider clock) : ITokenVerifier
+{
+    // Ours have about 600 characters.
+    const int MaxLength = 4096;
+
+    // Two generations of these: about 20 MB when full of tokens that are all in use.
+    const int MaxSeen = 4096;
+
+    // Other processes' clocks may be a little ahead (nbf); nobody's token lives longer for it (exp).
+    const long SkewSeconds = 60;
+
+    readonly string _issuer = new Uri(options.Issuer).AbsoluteUri;
+    ConcurrentDictionary<string, Seen> _young = new();
+    ConcurrentDictionary<string, Seen> _old = new();
+
+    public bool TryVerify(string token, [NotNullWhen(true)] out Caller? caller)
+    {
+        caller = null;
+        if (!_young.TryGetValue(token, out var seen))
+        {
+            if (!_old.TryGetValue(token, out seen) && (seen = Check(token)) is null)
+                return false;
+            Remember(token, seen);
+        }
+
+        if (clock.GetUtcNow().UtcTicks >= seen.ExpiresTicks || revocations.Contains(seen.Caller.SessionId))
+            return false;
+        caller = seen.Caller;
+        return true;
+    }
+
+    /// <summary>When the young generation is full it becomes the old one, and what was old and not used since is forgotten: no clock, no sweep.</summary>
+    void Remember(string token, Seen seen)
+    {
+        var young = _young;
+        if (young.Count >= MaxSeen && Interlocked.CompareExchange(ref _young, new ConcurrentDictionary<string, Seen>(), young) == young)
+            _old = young;
+        _young[token] = seen;
+    }
+
+    /// <returns>Null for anything that is not exactly a token of ours.</returns>
+    Seen? Check(string token)
+    {
+        if (token.Length > MaxLength || !System.Text.Ascii.IsValid(token))
+            return null;
+        var bytes = Encoding.ASCII.GetBytes(token);
+        var headerEnd = bytes.AsSpan().IndexOf((byte)'.');
+        var payloadEnd = bytes.AsSpan().LastIndexOf((byte)'.');
+        if (headerEnd <= 0 || payloadEnd <= headerEnd + 1)
+            return null;
+        if (!TryDecode(bytes.AsSpan(payloadEnd + 1), out var signature) || signature.Length != 64
+            || !TryDecode(bytes.AsSpan(0, headerEnd), out var header)
+            || !TryDecode(bytes.AsSpan(headerEnd + 1, payloadEnd - headerEnd - 1), out var payload))
+            return null;
+        try
+        {
+            // The header only chooses among our keys. What it says of the algorithm must be what we sign with; it never decides.
+            if (ReadHeader(header) is not { } keyId || !keys.TryFind(keyId, out var key) || !key.Verify(bytes.AsSpan(0, payloadEnd), signature))
+                return null;
+            return ReadPayload(payload);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+
+    static string? ReadHeader(byte[] json)
+    {
+        using var document = JsonDocument.Parse(json, Strict);
+        var header = document.RootElement;
+        return header.ValueKind == JsonValueKind.Object && Text(header, "alg") == "ES256" && Text(header, "typ") == "at+jwt" && !header.TryGetProperty("crit", out _)
+            ? Text(header, "kid")
+            : null;
+    }
+
+    Seen? ReadPayload(byte[] json)
+    {
+        using var document = JsonDocument.Parse(json, Strict);
+        var payload = document.RootElement;
+        var now = clock.GetUtcNow().ToUnixTimeSeconds();
+        if (payload.ValueKind != JsonValueKind.Object
+            || Text(payload, "iss") != _issuer
+            || Text(payload, "aud") != TokenServer.Audience
+            || !TryNumber(payload, "exp", out var expires) || expires <= now
+            || payload.TryGetProperty("nbf", out _) && (!TryNumber(payload, "nbf", out var from) || from > now + SkewSeconds)
+            || !long.TryParse(Text(payload, "sub"), NumberStyles.None, CultureInfo.InvariantCulture, out var account)
+            || !Guid.TryParseExact(Text(payload, "sid"), "D", out var session))
+            return null;
+        var scopes = Text(payload, "scope")?.Split(' ', StringSplitOptions.RemoveEmptyEntries).Where(s => s != "offline_access") ?? [];
+        var caller = new Caller(account, session, Text(payload, "role") == TokenServer.Administrator, scopes);
+        return new Seen(caller, DateTimeOffset.FromUnixTimeSeconds(expires).UtcTicks);
+    }
+
+    // Of two members with one name another reader may take the other one.
+    static readonly JsonDocumentOptions Strict = new() { AllowDuplicateProperties = false, MaxDepth = 8 };
+
+    static string? Text(JsonElement json, string name) =>
+        json.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+
+    static bool TryNumber(JsonElement json, string name, out long number)
+    {
+        number = 0;
+        return json.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out number)
+            && number is >= 0 and <= 253402300799; // the last second of the year 9999
+    }
+
+    static bool TryDecode(ReadOnlySpan<byte> text, out byte[] bytes)
+    {
+        bytes = [];
+        if (!Base64Url.IsValid(text) || text.ContainsAny(" \t\r\n="u8))
+            return false;
+        bytes = Base64Url.DecodeFromUtf8(text);
+        return true;
+    }
+
+    sealed record Seen(Caller Caller, long ExpiresTicks);
+}

@@ -1,0 +1,21 @@
+using Tandem.Core.Http;
+
+namespace Tandem.Users;
+
+/// <summary>Every error the users module answers with.</summary>
+static class UserProblems
+{
+    public static readonly Problem EmailTaken = new("users/email-taken", 400, "Email already registered");
+    public static readonly Problem NotFound = new("users/not-found", 404, "User not found");
+    public static readonly Problem SignUpClosed = new("users/sign-up-closed", 403, "Sign-up is switched off here; ask an administrator for an account.");
+    public static readonly Problem NotYours = new("users/not-yours", 403, "A person may read and change itself; for others it takes an administrator or the scope.");
+    public static readonly Problem LastAdministrator =
+        new("users/last-administrator", 409, "This is the last active administrator; make another one first: tandem user create EMAIL --admin.");
+    public static readonly Problem Busy = new("users/busy", 503, "Too many passwords are waiting to be checked; try again after the time in Retry-After.");
+    public static readonly Problem InvalidGrant = new("users/invalid-grant", 400, "The e-mail or the password is wrong, or the account is not active.");
+    public static readonly Problem InvalidRefreshToken = new("users/invalid-refresh-token", 400, "The refresh token is not valid, has expired or was used before; sign in again.");
+    public static readonly Problem InvalidTokenRequest = new("users/invalid-token-request", 400, "The token request is not valid.");
+    public static readonly Problem InvalidClient = new("users/invalid-client", 401, "The client is not known.");
+    public static readonly Problem FormWanted = new("users/form-wanted", 415, "Send username and password as a form: Content-Type: application/x-www-form-urlencoded.");
+    public static readonly Problem SetupClosed = new("users/setup-closed", 404, "This link does not work, or no longer: it makes the first administrator, once. The server prints it on start.");
+}

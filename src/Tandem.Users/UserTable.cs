@@ -1,0 +1,138 @@
+using Tandem.Core.Contracts;
+using Tandem.Core.Data;
+using Tandem.Users.Tokens;
+
+namespace Tandem.Users;
+
+/// <summary>The accounts and what happens to them.</summary>
+sealed class UserTable(Db db, Sessions sessions)
+{
+    /// <summary>Runs before every other: what else a write finds out about the account stays true until it commits, on either engine.</summary>
+    static Sql Locked(long id) => $"update users_accounts set id = id where id = {id} returning id, email, name, created_at, is_active, is_administrator";
+
+    public Task<Account?> FindAsync(long id, CancellationToken ct) =>
+        db.FindAsync<Account>($"select id, email, name, created_at, is_active, is_administrator from users_accounts where id = {id}", ct);
+
+    public Task<Account?> FindAsync(string email, CancellationToken ct) => db.FindAsync<Account>(
+        $"select id, email, name, created_at, is_active, is_administrator from users_accounts where email = {Fold(email)}", ct);
+
+    public Task<Credentials?> FindCredentialsAsync(string email, CancellationToken ct) =>
+        db.FindAsync<Credentials>($"select id, password_hash, is_active from users_accounts where email = {Fold(email)}", ct);
+
+    public Task<List<Account>> ListAsync(int skip, int limit, CancellationToken ct) => db.ListAsync<Account>($"""
+        select id, email, name, created_at, is_active, is_administrator from users_accounts order by id limit {limit} offset {skip}
+        """, ct);
+
+    public Task<long> CountAsync(CancellationToken ct) => db.FindAsync<long>($"select count(*) from users_accounts", ct);
+
+    public async Task<bool> HasAdministratorAsync(CancellationToken ct) =>
+        await db.FindAsync<long>($"select count(*) from users_accounts where is_administrator", ct) > 0;
+
+    /// <returns>The stored account; null with nothing written or published when the e-mail is taken, or another administrator came first.</returns>
+    /// <param name="user">Checked already.</param>
+    /// <param name="hash">Of the password.</param>
+    /// <param name="role">What the account may do.</param>
+    /// <param name="now">UTC.</param>
+    public Task<Account?> AddAsync(NewUser user, string hash, Role role, DateTime now, CancellationToken ct)
+    {
+        // Whole seconds on the wire: every client of the contract reads them.
+        var created = new DateTime(now.Ticks - now.Ticks % TimeSpan.TicksPerSecond, DateTimeKind.Utc);
+        return db.InTransactionAsync(async tx =>
+        {
+            if (role == Role.FirstAdministrator && await tx.FindAsync<long>($"select count(*) from users_accounts where is_administrator", ct) > 0)
+                return null;
+            var account = await tx.FindAsync<Account>($"""
+                insert into users_accounts (email, name, password_hash, is_administrator, is_active, created_at)
+                values ({Fold(user.Email)}, {user.Name}, {hash}, {role != Role.Person}, {true}, {created})
+                on conflict (email) do nothing
+                returning id, email, name, created_at, is_active, is_administrator
+                """, ct);
+            if (account is not null)
+                await tx.PublishAsync(new UserRegistered(account.Id, account.CreatedAt), ct);
+            return account;
+        }, ct);
+    }
+
+    /// <returns>The changed account, or null when there is none.</returns>
+    /// <exception cref="Core.Http.ProblemException">It is the last active administrator and would no longer be one.</exception>
+    public Task<Account?> ChangeAsync(long id, AccountChange change, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    {
+        if (await tx.FindAsync<Account>(Locked(id), ct) is not { } before)
+            return null;
+        var after = before with
+        {
+            Name = change.Name ?? before.Name,
+            IsActive = change.IsActive ?? before.IsActive,
+            IsAdministrator = change.IsAdministrator ?? before.IsAdministrator,
+        };
+        if (after == before)
+            return before;
+        if (!(after is { IsActive: true, IsAdministrator: true }))
+            await KeepAnAdministratorAsync(tx, before, ct);
+        await tx.ExecuteAsync($"""
+            update users_accounts set name = {after.Name}, is_active = {after.IsActive}, is_administrator = {after.IsAdministrator} where id = {id}
+            """, ct);
+        if (before.IsActive && !after.IsActive)
+            await sessions.EndAllAsync(tx, id, "deactivated", now, ct);
+        else if (before.IsAdministrator && !after.IsAdministrator)
+            await sessions.EndAllAsync(tx, id, "no longer administrator", now, ct);
+        if (after.Name != before.Name)
+            await tx.PublishAsync(new UserRenamed(id), ct);
+        if (after.IsActive != before.IsActive)
+            await (after.IsActive ? tx.PublishAsync(new UserActivated(id), ct) : tx.PublishAsync(new UserDeactivated(id), ct));
+        return after;
+    }, ct);
+
+    /// <returns>False when there is no such account.</returns>
+    /// <exception cref="Core.Http.ProblemException">It is the last active administrator.</exception>
+    public Task<bool> DeleteAsync(long id, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    {
+        if (await tx.FindAsync<Account>(Locked(id), ct) is not { } account)
+            return false;
+        await KeepAnAdministratorAsync(tx, account, ct);
+        await sessions.EndAllAsync(tx, id, "deleted", now, ct);
+        await tx.ExecuteAsync($"delete from users_accounts where id = {id}", ct);
+        await tx.PublishAsync(new UserDeleted(id), ct);
+        return true;
+    }, ct);
+
+    /// <summary>Sets another password and ends the account's sessions: whoever knew the old one is out.</summary>
+    /// <returns>False when there is no such account.</returns>
+    public Task<bool> ChangePasswordAsync(long id, string hash, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    {
+        if (await tx.ExecuteAsync($"update users_accounts set password_hash = {hash} where id = {id}", ct) == 0)
+            return false;
+        await sessions.EndAllAsync(tx, id, "password changed", now, ct);
+        return true;
+    }, ct);
+
+    /// <summary>Stores the same password under a stronger hash, unless it was changed meanwhile.</summary>
+    public Task RehashAsync(long id, string old, string hash, CancellationToken ct) =>
+        db.ExecuteAsync($"update users_accounts set password_hash = {hash} where id = {id} and password_hash = {old}", ct);
+
+    static async Task KeepAnAdministratorAsync(Transaction tx, Account account, CancellationToken ct)
+    {
+        if (account is { IsAdministrator: true, IsActive: true } && await tx.FindAsync<long>(
+            $"select count(*) from users_accounts where is_administrator and is_active and id <> {account.Id}", ct) == 0)
+            throw new Core.Http.ProblemException(UserProblems.LastAdministrator);
+    }
+
+    static string Fold(string email) => email.ToLowerInvariant();
+}
+
+/// <summary>A row without its hash.</summary>
+sealed record Account(long Id, string Email, string Name, DateTime CreatedAt, bool IsActive, bool IsAdministrator);
+
+/// <summary>What a sign-in is checked against.</summary>
+sealed record Credentials(long Id, string PasswordHash, bool IsActive);
+
+/// <summary>What changes; null stays.</summary>
+sealed record AccountChange(string? Name = null, bool? IsActive = null, bool? IsAdministrator = null);
+
+enum Role
+{
+    Person,
+    Administrator,
+    /// <summary>Only while there is no other.</summary>
+    FirstAdministrator,
+}
