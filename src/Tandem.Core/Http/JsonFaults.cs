@@ -70,7 +70,7 @@ public static class JsonFaults
     /// <summary>What is wrong with text that is not JSON as we read it.</summary>
     internal static string Describe(JsonException e) => e.Message.Contains("duplicate", StringComparison.OrdinalIgnoreCase)
         ? "names a member twice"
-        : e.Message.Contains("depth", StringComparison.OrdinalIgnoreCase)
+        : e.Message.Contains("maximum configured depth", StringComparison.OrdinalIgnoreCase)
             ? $"is nested deeper than {Json.Options.MaxDepth} levels"
             : $"is not valid JSON (line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1})";
 
