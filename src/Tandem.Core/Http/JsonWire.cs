@@ -6,7 +6,7 @@ using Microsoft.AspNetCore.Http;
 namespace Tandem.Core.Http;
 
 /// <summary>JSON in and out for endpoints that do without the framework's binding: bodies straight from the connection's buffer, answers with their length.</summary>
-static class JsonWire
+public static class JsonWire
 {
     // What a thread keeps for its next answer; a larger one is left to the garbage collector.
     const int MaxKept = 64 * 1024;
@@ -21,6 +21,8 @@ static class JsonWire
     /// <exception cref="BadHttpRequestException">413: the body is larger than allowed.</exception>
     public static async ValueTask<T> ReadAsync<T>(HttpContext context, BodyParser<T> parse)
     {
+        ArgumentNullException.ThrowIfNull(context);
+        ArgumentNullException.ThrowIfNull(parse);
         if (!IsJson(context.Request))
             throw new ProblemException(HttpProblems.UnsupportedMediaType);
         var reader = context.Request.BodyReader;
@@ -42,14 +44,21 @@ static class JsonWire
         }
     }
 
+    /// <summary>Makes something of a body; the span is gone when it returns.</summary>
     public delegate T BodyParser<T>(ReadOnlySpan<byte> utf8);
 
     static bool IsJson(HttpRequest request) =>
         request.ContentType is "application/json" || request.HasJsonContentType() && RequestFaults.IsUtf8Json(request);
 
     /// <summary>Answers with what <paramref name="write"/> writes.</summary>
+    /// <param name="response">Nothing may have been written to it.</param>
+    /// <param name="status">HTTP status.</param>
+    /// <param name="state">Handed to <paramref name="write"/>, which then need not capture it.</param>
+    /// <param name="write">Writes one whole JSON value; the writer does not check it.</param>
     public static void Answer<TState>(HttpResponse response, int status, TState state, Action<Utf8JsonWriter, TState> write)
     {
+        ArgumentNullException.ThrowIfNull(response);
+        ArgumentNullException.ThrowIfNull(write);
         response.StatusCode = status;
         response.ContentType = "application/json";
         Write(state, write, utf8 =>
@@ -61,7 +70,7 @@ static class JsonWire
     }
 
     /// <summary>The same as text.</summary>
-    public static string Text<TState>(TState state, Action<Utf8JsonWriter, TState> write) => Write(state, write, Encoding.UTF8.GetString);
+    internal static string Text<TState>(TState state, Action<Utf8JsonWriter, TState> write) => Write(state, write, Encoding.UTF8.GetString);
 
     static TResult Write<TState, TResult>(TState state, Action<Utf8JsonWriter, TState> write, Func<ReadOnlySpan<byte>, TResult> use)
     {

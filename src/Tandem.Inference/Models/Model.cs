@@ -77,18 +77,13 @@ sealed class Model
         return best;
     }
 
-    /// <summary>Writes the prediction as JSON: the class as it stood in the training file, or the number.</summary>
-    public void WriteLabel(ReadOnlySpan<double> scores, IBufferWriter<byte> output)
+    /// <summary>Writes the prediction: the class as it stood in the training file, or the number.</summary>
+    public void WriteLabel(Utf8JsonWriter json, ReadOnlySpan<double> scores)
     {
         if (_labels.Length > 0)
-        {
-            output.Write(_labels[Best(scores)]);
-            return;
-        }
-
-        // 32 bytes hold every double in its shortest form that reads back the same.
-        scores[0].TryFormat(output.GetSpan(32), out var written, default, CultureInfo.InvariantCulture);
-        output.Advance(written);
+            json.WriteRawValue(_labels[Best(scores)], skipInputValidation: true);
+        else
+            json.WriteNumberValue(scores[0]);
     }
 
     /// <summary>Every golden row must come out as it did when the model was made: same class, same scores to the bit.</summary>
@@ -96,6 +91,7 @@ sealed class Model
     {
         var scores = new double[Width];
         var label = new ArrayBufferWriter<byte>();
+        using var json = new Utf8JsonWriter(label);
         foreach (var (i, golden) in Description.Golden.Index())
         {
             var row = $"golden row {i + 1} of {Description.Golden.Length}";
@@ -104,7 +100,9 @@ sealed class Model
             if (!scores.AsSpan().SequenceEqual(golden.Scores))
                 throw new UnusableModelException($"{row} scores {Listed(scores)} instead of {Listed(golden.Scores)}");
             label.ResetWrittenCount();
-            WriteLabel(scores, label);
+            json.Reset();
+            WriteLabel(json, scores);
+            json.Flush();
             var expected = JsonSerializer.SerializeToUtf8Bytes(golden.Prediction);
             if (!label.WrittenSpan.SequenceEqual(expected))
                 throw new UnusableModelException($"{row} is predicted as {Text(label.WrittenSpan)} instead of {Text(expected)}");

@@ -152,6 +152,9 @@ static class Limits
     /// <summary>Cells of the encoded training table: 4 bytes each, 800 MB.</summary>
     public const long Cells = 200_000_000;
 
+    /// <summary>Names of models; all that serve are in memory.</summary>
+    public const int Models = 1000;
+
     /// <summary>Golden rows in a model file.</summary>
     public const int GoldenRows = 100;
 }
