@@ -41,6 +41,8 @@ sealed class ServedModels(TimeProvider clock)
     public async ValueTask<ServedModel> DefaultAsync(CancellationToken ct)
     {
         await FilledAsync(ct);
+        if (_state.Default is null)
+            await LookAsync(ct);
         var state = _state;
         return Find(state, state.Default ?? throw new ProblemException(InferenceProblems.NoModel));
     }
@@ -50,8 +52,13 @@ sealed class ServedModels(TimeProvider clock)
     public async ValueTask<ServedModel> FindAsync(string name, CancellationToken ct)
     {
         await FilledAsync(ct);
+        if (!_state.Models.ContainsKey(name))
+            await LookAsync(ct);
         return Find(_state, name);
     }
+
+    /// <summary>Looks at the table now. Whoever has just trained a first model and asks it is not told that there is none.</summary>
+    public Func<CancellationToken, Task> LookAsync { get; set; } = _ => Task.CompletedTask;
 
     /// <summary>The version of this name that answers here; null when none does.</summary>
     public long? VersionOf(string name) => _state.Models.GetValueOrDefault(name)?.Row.Version;
@@ -102,24 +109,25 @@ sealed class ModelWatch(ModelTable table, ModelFiles files, ServedModels served,
     // A file that comes back, from a backup say, is found after this.
     static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(10);
 
+    readonly SemaphoreSlim _looking = new(1, 1);
     List<ServingRow> _rows = [];
     Dictionary<string, ServedModel> _models = [];
     Dictionary<string, string> _problems = [];
     long _retryFrom;
+    bool _looked;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        var (first, failing) = (true, false);
+        var failing = false;
+        served.LookAsync = LookAsync;
         using var timer = new PeriodicTimer(Interval, clock);
         do
             try
             {
-                var rows = await table.ServingAsync(stoppingToken);
-                if (first || !rows.SequenceEqual(_rows) || _problems.Count > 0 && clock.GetElapsedTime(_retryFrom) > RetryAfter)
-                    Load(rows);
+                await LookAsync(stoppingToken);
                 if (failing)
                     logger.ModelsReadAgain();
-                (first, failing) = (false, false);
+                failing = false;
             }
             catch (Exception e) when (!stoppingToken.IsCancellationRequested)
             {
@@ -129,6 +137,28 @@ sealed class ModelWatch(ModelTable table, ModelFiles files, ServedModels served,
                 failing = true;
             }
         while (await timer.WaitForNextTickAsync(stoppingToken));
+    }
+
+    async Task LookAsync(CancellationToken ct)
+    {
+        await _looking.WaitAsync(ct);
+        try
+        {
+            var rows = await table.ServingAsync(ct);
+            if (!_looked || !rows.SequenceEqual(_rows) || _problems.Count > 0 && clock.GetElapsedTime(_retryFrom) > RetryAfter)
+                Load(rows);
+            _looked = true;
+        }
+        finally
+        {
+            _looking.Release();
+        }
+    }
+
+    public override void Dispose()
+    {
+        _looking.Dispose();
+        base.Dispose();
     }
 
     void Load(List<ServingRow> rows)
