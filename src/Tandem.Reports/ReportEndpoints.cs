@@ -59,6 +59,7 @@ static class ReportEndpoints
         if (last.DayNumber - first.DayNumber >= MaxDays)
             return Problem.Invalid("from", $"must be less than {MaxDays} days before to");
 
+        await table.CaughtUpAsync(ct);
         var days = await table.ListAsync(first, last, ct);
         return kind switch
         {

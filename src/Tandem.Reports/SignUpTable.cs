@@ -12,8 +12,21 @@ namespace Tandem.Reports;
 public sealed record SignUpDay(DateOnly Day, long Count);
 
 /// <summary>The table of sign-ups per day.</summary>
-sealed class SignUpTable(Db db)
+sealed class SignUpTable(Db db, TimeProvider clock)
 {
+    // The consumer is milliseconds behind, or half a second for what a command beside the server did.
+    static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+
+    /// <summary>Returns when every sign-up acknowledged before the call is counted: who signs up and asks sees himself. Gives up after a second.</summary>
+    public async Task CaughtUpAsync(CancellationToken ct)
+    {
+        var head = await db.FindAsync<long>($"select coalesce(max(position), 0) from events_log where name = 'users.user-registered'", ct);
+        var started = clock.GetTimestamp();
+        while (clock.GetElapsedTime(started) < Patience
+            && (await db.FindAsync<long?>($"select position from events_positions where consumer = {ReportsModule.SignUpsConsumer}", ct) ?? 0) < head)
+            await Task.Delay(TimeSpan.FromMilliseconds(10), clock, ct);
+    }
+
     /// <returns>One entry a day from <paramref name="from"/> to <paramref name="to"/>, both included; days without sign-ups have 0.</returns>
     public async Task<List<SignUpDay>> ListAsync(DateOnly from, DateOnly to, CancellationToken ct)
     {

@@ -25,8 +25,8 @@ public sealed class SignUpReportTests
     public async Task The_default_is_the_last_thirty_days_with_today()
     {
         await using var app = await StartAsync();
+        // Not waited for: a report knows what was acknowledged before it.
         await SignUpAsync(app, 1, DateTime.UtcNow);
-        await TotalAsync(app, 1);
         var report = await (await app.Http.GetAsync("/reports/signups", Ct)).JsonAsync();
         Assert.Equal(30, report.GetProperty("days").GetArrayLength());
         Assert.Equal(1, report.GetProperty("days")[29].GetProperty("count").GetInt32());
