@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Diagnostics;
+using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
 using Tandem.Core.Configuration;
@@ -72,7 +73,10 @@ static class CommandLine
     {
         var services = app.RunningServices;
         var address = (app.Urls.FirstOrDefault() ?? app.Server.Urls).TrimEnd('/');
-        var took = DateTime.Now - Process.GetCurrentProcess().StartTime;
+        // ./run may have built first, in this very process: it says when it went over to the program.
+        var took = DateTimeOffset.Now - (double.TryParse(Environment.GetEnvironmentVariable("RUN_STARTED_AT"), CultureInfo.InvariantCulture, out var seconds)
+            ? DateTimeOffset.UnixEpoch.AddSeconds(seconds)
+            : Process.GetCurrentProcess().StartTime);
         Console.WriteLine($"Tandem serves on {address}  (started in {took.TotalSeconds:0.00} s; Ctrl-C stops it)");
         Console.WriteLine($"  stores   {services.GetRequiredService<Db>().Engine}, files under {services.GetRequiredService<DataDirectory>().Path}");
         Console.WriteLine($"  try it   {address}/docs");

@@ -1,5 +1,4 @@
-using System.Diagnostics;
-using Microsoft.Extensions.DependencyInjection;
+using System.Net.Http.Json;
 using Tandem.Core.Data;
 
 namespace Tandem.Tests.Core;
@@ -118,6 +117,32 @@ public sealed class DbTests
         await using var app = await TestApp.StartAsync();
         Sql inner = $"{2} + {3}";
         Assert.Equal(11L, await app.Db.FindAsync<long>($"select {1} + {inner} + {5}", Ct));
+    }
+
+    [Fact]
+    public async Task A_store_that_cannot_be_written_is_a_503_that_says_so_and_comes_back_by_itself()
+    {
+        await using var app = await TestApp.StartAsync(a => TestTokens.Use(a));
+        var body = new { email = "ada@example.com", name = "Ada", password = "12345678" };
+        await using (var other = new Microsoft.Data.Sqlite.SqliteConnection($"Data Source={Path.Combine(app.Data, "tandem.db")};Pooling=False"))
+        {
+            await other.OpenAsync(Ct);
+            await using var command = other.CreateCommand();
+            command.CommandText = "begin immediate";
+            await command.ExecuteNonQueryAsync(Ct);
+
+            // The writer waits for the other's lock as long as its patience lasts, then gives up with nothing kept.
+            var refused = await app.Http.PostAsJsonAsync("/users", body, Ct);
+            var problem = await refused.ShouldBeProblemAsync(503, "http/unavailable");
+            Assert.Contains("locked by another process", problem.GetProperty("detail").GetString());
+            Assert.NotNull(refused.Headers.RetryAfter);
+            var ready = await (await app.Http.GetAsync("/health/ready", Ct)).JsonAsync(503);
+            Assert.Equal("unavailable", ready.GetProperty("status").GetString());
+            Assert.True((await app.Http.GetAsync("/health", Ct)).IsSuccessStatusCode);
+        }
+
+        await Eventually.TrueAsync(async () => (await app.Http.GetAsync("/health/ready", Ct)).IsSuccessStatusCode);
+        Assert.Equal(201, (int)(await app.Http.PostAsJsonAsync("/users", body, Ct)).StatusCode);
     }
 
     [Fact]
