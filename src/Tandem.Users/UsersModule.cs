@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
+using Tandem.Core.Configuration;
 using Tandem.Core.Http;
 using Tandem.Users.Tokens;
 
@@ -16,7 +17,10 @@ public sealed class UsersModule : Module
     public override void Add(ModuleBuilder module)
     {
         ArgumentNullException.ThrowIfNull(module);
-        module.Options<UsersOptions>();
+        var options = module.Options<UsersOptions>();
+        // RFC 8414, 2: clients compare it letter by letter and build addresses on it.
+        if (!Uri.TryCreate(options.Issuer, UriKind.Absolute, out var issuer) || issuer.Scheme is not ("http" or "https") || issuer.Query.Length + issuer.Fragment.Length > 0)
+            throw new ConfigurationException($"Users:Issuer must be an http or https address without query and fragment; it is \"{options.Issuer}\".");
         module.Services.AddSingleton<UserTable>();
         module.Services.AddSingleton<Passwords>();
         module.Services.AddSingleton<SignInLimits>();

@@ -12,7 +12,7 @@ public sealed class UsersOptions
     /// Who signs the tokens: their <c>iss</c>. Default http://localhost/, whatever address a request came by; set it to the public address.
     /// Tokens of another issuer are refused, so a change signs everybody out.
     /// </summary>
-    [Required, Url]
+    [Required]
     public string Issuer { get; set; } = "http://localhost/";
 
     /// <summary>How long an access token is honoured. Default 15 minutes; 1 minute to 24 hours.</summary>

@@ -6,7 +6,10 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;
+using Tandem.Core.Configuration;
+using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Tokens;
 
@@ -299,6 +302,65 @@ public sealed class TokenTests(UsersFixture fixture) : IClassFixture<UsersFixtur
         await (await http.GetAsync($"/users/{id}", Ct)).JsonAsync();
         using var gone = second.With(ended);
         await (await gone.GetAsync($"/users/{id}", Ct)).ShouldBeProblemAsync(401, "http/unauthorized");
+    }
+
+    [Fact]
+    public async Task A_weak_hash_is_made_anew_when_its_password_comes_by()
+    {
+        var email = TestUsers.NewEmail();
+        await App.RegisterAsync(email);
+        const string Weak = "$argon2id$v=19$m=8192,t=1,p=1$c29tZXNhbHQxMjM0NTY3OA$/q4UymPiLgosCiD4Sn9Z+GpoMZ4RLqZEYTB8n+VIp00";
+        await App.Db.ExecuteAsync($"update users_accounts set password_hash = {Weak} where email = {email}", Ct);
+
+        await (await App.PostTokenAsync(email, "not the password")).ShouldBeProblemAsync(400, "users/invalid-grant");
+        Assert.Equal(Weak, await HashAsync());
+        await App.SignInAsync(email);
+        Assert.StartsWith("$argon2id$v=19$m=19456,t=2,p=1$", await HashAsync());
+        await App.SignInAsync(email);
+
+        Task<string?> HashAsync() => App.Db.FindAsync<string>($"select password_hash from users_accounts where email = {email}", Ct);
+    }
+
+    [Fact]
+    public async Task What_breaks_inside_a_sign_in_is_a_500_and_logged_once()
+    {
+        var log = new Lines();
+        await using var app = await TestApp.StartAsync(a => a.Services.AddSingleton<ILoggerProvider>(log));
+        var email = TestUsers.NewEmail();
+        await app.RegisterAsync(email);
+        await app.Db.ExecuteAsync($"update users_accounts set password_hash = {"-"} where email = {email}", Ct);
+
+        await (await app.PostTokenAsync(email)).ShouldBeProblemAsync(500, "http/failed");
+
+        Assert.Equal(1030, Assert.Single(log.All, l => l.Level >= LogLevel.Error).Id);
+    }
+
+    [Fact]
+    public async Task The_issuer_is_the_configured_one_whatever_address_a_request_came_by()
+    {
+        await using var app = await TestApp.StartAsync(settings: ["--Users:Issuer", "https://api.example.com/auth"]);
+        using var person = await app.PersonAsync();
+        Assert.Equal("https://api.example.com/auth", (string?)Decode(person.AccessToken.Split('.')[1])["iss"]);
+        await (await person.Http.GetAsync($"/users/{person.Id}", Ct)).JsonAsync();
+
+        using var elsewhere = new HttpRequestMessage(HttpMethod.Get, $"/users/{person.Id}") { Headers = { Host = "another.example.com" } };
+        await (await person.Http.SendAsync(elsewhere, Ct)).JsonAsync();
+
+        var session = await app.Services.GetRequiredService<Sessions>().OpenAsync(person.Id, null, null, null, TimeSpan.FromMinutes(5), DateTime.UtcNow, Ct);
+        using var script = app.With(await app.Services.GetRequiredService<AccessTokens>().MakeAsync(session!, DateTime.UtcNow, TimeSpan.FromMinutes(5), Ct));
+        await (await script.GetAsync($"/users/{person.Id}", Ct)).JsonAsync();
+    }
+
+    [Theory]
+    [InlineData("example.com")]
+    [InlineData("ftp://example.com/")]
+    [InlineData("https://example.com/?tenant=1")]
+    [InlineData("https://example.com/#here")]
+    public async Task An_issuer_that_no_client_could_use_stops_the_start(string issuer)
+    {
+        var e = await Assert.ThrowsAsync<ConfigurationException>(() => TestApp.StartAsync(settings: ["--Users:Issuer", issuer]));
+
+        Assert.StartsWith("Users:Issuer must be", e.Message);
     }
 
     [Fact]
