@@ -13,6 +13,7 @@ public sealed class KillTests
     [Fact]
     public async Task Nothing_acknowledged_is_lost_or_doubled_when_the_process_is_killed()
     {
+        TestStores.OnlyEmbedded();
         var data = Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));
         var (items, users, attempts) = (new ConcurrentDictionary<long, string>(), new ConcurrentDictionary<long, string>(), 0);
         string? token = null;
