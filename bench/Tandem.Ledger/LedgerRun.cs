@@ -90,6 +90,8 @@ static class LedgerRun
             await AllAsync<StoredItem>(client, "items", i => i.Id, ct), await AllAsync<StoredAccount>(client, "accounts", a => a.Id, ct),
             await EventsAsync(client, ct), await AllAsync<StoredEffect>(client, "effects", e => e.Seq, ct));
         var verdict = Verdict.Of(Acknowledgements.Read(file), asked, stored);
+        var damage = await client.SendAsync(() => new HttpRequestMessage(HttpMethod.Get, "/ledger/damage"), [200], ct);
+        verdict.Lost.AddRange(damage.Json.EnumerateArray().Select(line => $"damaged: {line.GetString()}"));
         verdict.Lost.AddRange(writers.SelectMany(w => w.StaleReads));
         return new LedgerResults(options, killer.Kills, took, progress.Count, client.Repeated, client.Unexpected, stored, verdict);
     }

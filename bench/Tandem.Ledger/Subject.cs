@@ -55,6 +55,9 @@ public sealed class LedgerModule : Module
             $"select seq, subject, number, delivery_id from ledger_effects where seq > {after} order by seq limit {Page.Size}", ct));
         ledger.MapGet("effects/{kind}/{id:long}/{number:long}", async (string kind, long id, long number, Db db, CancellationToken ct) =>
             await db.FindAsync<long>($"select count(*) from ledger_effects where subject = {$"{kind}/{id}"} and number = {number}", ct) > 0 ? Results.Ok() : Results.NoContent());
+        // Of PostgreSQL its own recovery is trusted.
+        ledger.MapGet("damage", async (Db db, CancellationToken ct) =>
+            db.Engine == "sqlite" ? (await db.ListAsync<string>($"pragma integrity_check", ct)).Where(line => line != "ok") : []);
         ledger.MapGet("caught-up", (ConsumerProgress progress, CancellationToken ct) => progress.CaughtUpAsync("ledger", Events, TimeSpan.FromSeconds(5), ct));
         ledger.MapGet("partitions", (IEventLog log) => log.Partitions);
         ledger.MapGet("events/{partition:int}", async (int partition, long after, IEventLog log, CancellationToken ct) =>
