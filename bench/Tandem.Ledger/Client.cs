@@ -57,7 +57,7 @@ sealed class Client(IReadOnlyList<string> addresses) : IDisposable
                 if (expected.Contains((int)response.StatusCode))
                     return new Answer((int)response.StatusCode, response.Headers.ETag?.Tag, body, sentAt);
                 if ((int)response.StatusCode is not (502 or 503 or 504))
-                    Unexpected.AddOrUpdate($"{request.Method} {Pattern(request.RequestUri!)} {(int)response.StatusCode} {body}"[..Math.Min(300, 5 + body.Length)], 1, (_, n) => n + 1);
+                    Unexpected.AddOrUpdate($"{request.Method} {Pattern(request.RequestUri!)} {(int)response.StatusCode} {Type(body)}", 1, (_, n) => n + 1);
             }
             catch (Exception e) when (e is HttpRequestException or IOException || e is OperationCanceledException && !ct.IsCancellationRequested)
             {
@@ -83,6 +83,19 @@ sealed class Client(IReadOnlyList<string> addresses) : IDisposable
         catch (Exception e) when (e is HttpRequestException or IOException || e is OperationCanceledException && !ct.IsCancellationRequested)
         {
             return null;
+        }
+    }
+
+    /// <summary>The problem's code, which is the same for many answers as their trace ids are not.</summary>
+    static string Type(string body)
+    {
+        try
+        {
+            return JsonDocument.Parse(body).RootElement.GetProperty("type").GetString() ?? body;
+        }
+        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException)
+        {
+            return body.Length <= 100 ? body : body[..100];
         }
     }
 

@@ -14,8 +14,8 @@ sealed class Writer(int number, Client client, Acknowledgements acknowledgements
 
     string _token = "";
 
-    /// <summary>What was read and was not what had been acknowledged.</summary>
-    public List<string> StaleReads { get; } = [];
+    /// <summary>What was found not to be as it had been acknowledged, while writing.</summary>
+    public List<string> Lost { get; } = [];
 
     /// <param name="stopping">No new item after this; the one in hand is finished.</param>
     /// <param name="giveUp">Not even that.</param>
@@ -56,10 +56,10 @@ sealed class Writer(int number, Client client, Acknowledgements acknowledgements
         {
             await Task.Delay(random.Next(0, 10), ct);
             asked[name] = next;
-            var (answer, number) = await ChangeAsync(id, next, tag, ct);
-            if (number != next)
+            var answer = await ChangeAsync(id, next, tag, ct);
+            if (NumberOf(answer) is var number && number != next)
             {
-                StaleReads.Add($"{name}: change {next} was refused although the last acknowledged is {next - 1}; it holds {number}");
+                Lost.Add($"{name}: {next - 1} was acknowledged, and change {next} met {number?.ToString(CultureInfo.InvariantCulture) ?? "nothing"}");
                 return;
             }
 
@@ -68,30 +68,30 @@ sealed class Writer(int number, Client client, Acknowledgements acknowledgements
         }
 
         // Read at once, by whichever process: what was acknowledged is there for everybody.
-        if ((await ReadAsync(id, ct)).Json.GetProperty("number").GetInt64() is var read && read != changes)
-            StaleReads.Add($"{name}: {changes} was acknowledged, {read} was read after it");
+        if (NumberOf(await ReadAsync(id, ct)) is var read && read != changes)
+            Lost.Add($"{name}: {changes} was acknowledged, and then {read?.ToString(CultureInfo.InvariantCulture) ?? "nothing"} was read");
     }
 
-    /// <summary>Changes the version that was read. Refused means that an attempt without an answer came through, or that another did: the number says which.</summary>
-    async Task<(Answer Answer, long Number)> ChangeAsync(long id, long next, string? tag, CancellationToken ct)
+    /// <summary>Changes the version that was read. Refused means that an attempt without an answer came through: then what is there tells.</summary>
+    async Task<Answer> ChangeAsync(long id, long next, string? tag, CancellationToken ct)
     {
         var answer = await client.SendAsync(() =>
         {
             var request = Client.Json(HttpMethod.Patch, $"/items/{id}", new { number = next }, _token);
             request.Headers.TryAddWithoutValidation("If-Match", tag);
             return request;
-        }, [200, 412], ct);
-        if (answer.Status == 412)
-            answer = await ReadAsync(id, ct);
-        return (answer, answer.Json.GetProperty("number").GetInt64());
+        }, [200, 404, 412], ct);
+        return answer.Status == 412 ? await ReadAsync(id, ct) : answer;
     }
+
+    static long? NumberOf(Answer answer) => answer.Status == 200 ? answer.Json.GetProperty("number").GetInt64() : null;
 
     Task<Answer> ReadAsync(long id, CancellationToken ct) => client.SendAsync(() =>
     {
         var request = new HttpRequestMessage(HttpMethod.Get, $"/items/{id}");
         request.Headers.Authorization = new("Bearer", _token);
         return request;
-    }, [200], ct);
+    }, [200, 404], ct);
 
     void Acknowledge(Change change, Answer answer)
     {
@@ -103,7 +103,7 @@ sealed class Writer(int number, Client client, Acknowledgements acknowledgements
 
     static HttpRequestMessage Keyed(HttpRequestMessage request, string key)
     {
-        request.Headers.Add("Idempotency-Key", key.ToString(CultureInfo.InvariantCulture));
+        request.Headers.Add("Idempotency-Key", key);
         return request;
     }
 }
