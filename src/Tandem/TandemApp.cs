@@ -180,6 +180,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
             services.AddHostedService<EventDispatcher>();
             services.AddHostedService<JobWorker>();
             services.AddHostedService<StoreGauges>();
+            services.AddHostedService<IdempotencySweep>();
         }
 
         _builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>

@@ -16,6 +16,12 @@ enum Outcome
     Conflict,
 }
 
+/// <summary>A new item as it is answered, now and to a repetition.</summary>
+/// <param name="Id">Its id.</param>
+/// <param name="At">UTC.</param>
+/// <param name="Item">The JSON object of its members, without the id.</param>
+sealed record NewItem(long Id, DateTime At, string Item);
+
 /// <summary>The table of one resource: a column per property, and an event beside every change.</summary>
 sealed class ResourceTable
 {
@@ -51,13 +57,23 @@ sealed class ResourceTable
     public async Task<Row> AddAsync(Db db, object?[] values, DateTime now, CancellationToken ct)
     {
         var item = ItemJson(values);
-        var id = await db.InTransactionAsync(async tx =>
-        {
-            var id = await tx.FindAsync<long>(new Sql(_insert, [now, .. values]), ct);
-            await PublishAsync(tx, "created", id, item);
-            return id;
-        }, ct);
+        var id = await db.InTransactionAsync(tx => InsertAsync(tx, values, item, now), ct);
         return new Row(id, 1, now, values);
+    }
+
+    /// <summary>The same, once per key.</summary>
+    public async Task<NewItem> AddOnceAsync(Db db, IdempotencyKey key, object?[] values, DateTime now, CancellationToken ct)
+    {
+        var item = ItemJson(values);
+        var added = await db.OnceAsync(key, async tx => new NewItem(await InsertAsync(tx, values, item, now), now, item), ct);
+        return added!; // the body makes one
+    }
+
+    async Task<long> InsertAsync(Transaction tx, object?[] values, string item, DateTime now)
+    {
+        var id = await tx.FindAsync<long>(new Sql(_insert, [now, .. values]), CancellationToken.None);
+        await PublishAsync(tx, "created", id, item);
+        return id;
     }
 
     public async Task<Row?> FindAsync(Db db, long id, CancellationToken ct) =>
