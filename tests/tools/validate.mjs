@@ -2,9 +2,11 @@
 //   node validate.mjs kubernetes|compose < FILE          exit code 1 and a line per fault when something is wrong
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { parseAllDocuments } from "yaml";
 
-const require = createRequire(import.meta.url);
+// Where ./test installs them.
+const installed = new URL("../../artifacts/tools/", import.meta.url);
+const require = createRequire(installed);
+const { parseAllDocuments } = require("yaml");
 const [kind] = process.argv.slice(2);
 const documents = parseAllDocuments(readFileSync(0, "utf8"), { merge: true, strict: true, uniqueKeys: true });
 const faults = documents.flatMap((d) => d.errors.map((e) => e.message));
@@ -77,7 +79,7 @@ function compose(value) {
   ajv.addFormat("duration", /^(\d+(us|ms|s|m|h))+$/);
   ajv.addFormat("ports", true).addFormat("expose", true).addFormat("subnet_ip_address", true);
   // Its address of the draft is one that no validator knows; it is draft 7, the default.
-  const { $schema, ...schema } = JSON.parse(readFileSync(new URL("./node_modules/dclint/schemas/compose.schema.json", import.meta.url)));
+  const { $schema, ...schema } = JSON.parse(readFileSync(new URL("./node_modules/dclint/schemas/compose.schema.json", installed)));
   const validate = ajv.compile(schema);
   return validate(value) ? [] : validate.errors.map((e) => `${e.instancePath || "/"} ${e.message} ${JSON.stringify(e.params)}`);
 }

