@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
+using Tandem.Tests.Repo;
 
 namespace Tandem.Tests.Deploy;
 
@@ -66,7 +67,7 @@ public sealed partial class DeployCommandTests
             "/apis/networking.k8s.io/v1/namespaces/live/networkpolicies/users",
             "/apis/policy/v1/namespaces/live/poddisruptionbudgets/users",
         ], server.Objects.Keys.Order(StringComparer.Ordinal));
-        Assert.Contains("deployment.apps/users created", output);
+        Assert.Equal(GuideBlock("$ ./run deploy --service users --version 0.1.0 --image registry.example.com/team/tandem --namespace tandem\n"), output);
         Assert.All(server.Validations, v => Assert.Equal("Strict", v));
         Assert.Equal("tandem:1.2.3", ContainerOf(server.Objects["/apis/apps/v1/namespaces/live/deployments/users"])["image"]!.GetValue<string>());
     }
@@ -180,6 +181,25 @@ public sealed partial class DeployCommandTests
         Assert.Equal((1, ""), (code, output));
         Assert.StartsWith($"tandem: {running.Address}/health does not answer", error);
         Assert.Equal(2, (await RunAsync(Nowhere, "/dev/null", "health", "--url", "nonsense")).Code);
+    }
+
+    [Fact]
+    public async Task The_guide_shows_what_a_dry_run_prints()
+    {
+        const string Command = "deploy --service users --version 0.1.0 --image registry.example.com/team/tandem --namespace tandem --dry-run";
+        var (_, output, _) = await RunAsync(Nowhere, "/dev/null", Command.Split(' '));
+        // … stands for lines left out.
+        var pattern = string.Join("(.*\n)?", GuideBlock($"$ ./run {Command}\n").Split("…\n").Select(Regex.Escape));
+        Assert.Matches(new Regex($"^{pattern}$", RegexOptions.Singleline), output);
+    }
+
+    /// <summary>What the guide shows below a command.</summary>
+    static string GuideBlock(string command)
+    {
+        var guide = File.ReadAllText(Path.Combine(Repository.Root, "docs", "guide", "deploy.md"));
+        var start = guide.IndexOf(command, StringComparison.Ordinal);
+        Assert.True(start >= 0, $"docs/guide/deploy.md does not show {command}");
+        return guide[(start + command.Length)..guide.IndexOf("```", start, StringComparison.Ordinal)];
     }
 
     static JsonNode ContainerOf(JsonObject deployment) => deployment["spec"]!["template"]!["spec"]!["containers"]![0]!;
