@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core.Configuration;
+using Tandem.Core.Data;
 using Tandem.Core.Events;
 using Tandem.Core.Jobs;
 
@@ -10,8 +11,8 @@ namespace Tandem.Core;
 
 /// <summary>A part of the backend: its tables, endpoints, events and jobs. Built-in modules and a user's own are the same thing.</summary>
 /// <remarks>
-/// SQL files embedded under <c>Migrations/sqlite</c> of the module's assembly are its migrations. <see cref="Add"/> runs in every process,
-/// <see cref="Map"/> only where the module's role runs.
+/// SQL files embedded under <c>Migrations/sqlite</c> and <c>Migrations/postgres</c> of the module's assembly are its migrations, under the same
+/// names in both. <see cref="Add"/> runs in every process, <see cref="Map"/> only where the module's role runs.
 /// </remarks>
 public abstract class Module
 {
@@ -34,7 +35,7 @@ public abstract class Module
     }
 
     /// <summary>The statements that are still missing to hold what the module stores, for tables that are derived from types; empty when none is.</summary>
-    internal virtual string MissingSchema(Microsoft.Data.Sqlite.SqliteConnection connection) => "";
+    internal virtual string MissingSchema(Schema schema) => "";
 }
 
 /// <summary>Adds a line to what a starting server prints for the person in front of it.</summary>
@@ -109,6 +110,7 @@ public interface ICommandHost
 sealed class Parts(Settings settings)
 {
     public Settings Settings => settings;
+    public bool SharesDatabase { get; set; }
     public ConsumerRegistry Consumers { get; } = new();
     public JobRegistry Jobs { get; } = new();
     public List<Func<ICommandHost, Command>> Commands { get; } = [];

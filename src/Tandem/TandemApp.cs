@@ -14,6 +14,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Tandem.Core;
+using Tandem.Core.Adapters;
 using Tandem.Core.Configuration;
 using Tandem.Core.Data;
 using Tandem.Core.Events;
@@ -35,9 +36,10 @@ namespace Tandem;
 /// app.MapGet("/hello", () =&gt; "Hello from here").AllowAnonymous();
 /// return await app.RunAsync();
 /// </code></example>
-public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
+public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposable
 {
     readonly List<Module> _modules = [];
+    readonly List<StoreAdapter> _adapters = [];
     readonly List<EndpointDataSource> _dataSources = [];
     readonly LateServices _late = new();
     readonly ProgramArguments _arguments;
@@ -107,6 +109,8 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
         return resource;
     }
 
+    void IStoreHost.Use(StoreAdapter adapter) => _adapters.Add(adapter);
+
     IServiceProvider IEndpointRouteBuilder.ServiceProvider => _late;
     ICollection<EndpointDataSource> IEndpointRouteBuilder.DataSources => _dataSources;
     IApplicationBuilder IEndpointRouteBuilder.CreateApplicationBuilder() => new ApplicationBuilder(_late);
@@ -120,12 +124,10 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
     /// <summary>Starts serving; returns when requests are answered.</summary>
     public async Task StartAsync(CancellationToken cancellationToken = default)
     {
-        _serveLock = TakeServeLock();
-        var app = Build(Register(), serving: true);
-        // Behind the lock no other server runs on this store: what is marked as running was left by one that died.
-        if (await app.Services.GetRequiredService<IJobQueue>().RecoverAsync(cancellationToken) is > 0 and var recovered)
-            app.Services.GetRequiredService<ILogger<JobWorker>>().JobsRecovered(recovered);
-        await app.StartAsync(cancellationToken);
+        var http = Register();
+        if (!_parts.SharesDatabase)
+            _serveLock = TakeServeLock();
+        await Build(http, serving: true).StartAsync(cancellationToken);
     }
 
     /// <summary>Finishes the requests in flight and closes the stores.</summary>
@@ -156,6 +158,8 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
     {
         var services = _builder.Services;
         var http = AddCore(services);
+        foreach (var adapter in _adapters)
+            adapter.Add(new StoreBuilder(adapter, services, _parts));
         foreach (var module in _modules)
             module.Add(new ModuleBuilder(module, services, _parts, _server.Runs(module.Name)));
         Monitoring.Add(_builder, _parts);
@@ -187,9 +191,10 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
         services.Configure<HostOptions>(o => o.ShutdownTimeout = http.ShutdownTimeout + TimeSpan.FromSeconds(5));
         var app = _app = _builder.Build();
         _late.Services = app.Services;
-        app.Services.GetRequiredService<Migrator>().Migrate(
-            MigratedAssemblies(),
-            [.. _modules.Select(m => (m.Name, (Func<Microsoft.Data.Sqlite.SqliteConnection, string>)m.MissingSchema))]);
+        var migrator = app.Services.GetRequiredService<Migrator>();
+        migrator.Migrate(
+            [.. MigratedAssemblies().SelectMany(a => Migrator.Embedded(a.Module, a.Assembly, migrator.Engine))],
+            [.. _modules.Select(m => (Func<Schema, string>)m.MissingSchema)]);
         if (serving)
             Pipeline(app);
         return app;
@@ -216,7 +221,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IAsyncDisposable
         services.AddSingleton<IJobQueue, EmbeddedJobQueue>();
         services.AddSingleton<Outbox>();
         services.AddSingleton<RateLimits>();
-        services.AddSingleton<Migrator>();
+        services.AddSingleton<Migrator, SqliteMigrator>();
         services.AddHybridCache();
         services.AddSingleton(typeof(Core.Cache.Cache<,>));
         _parts.Settings.Read<EventOptions>(services, "Events");

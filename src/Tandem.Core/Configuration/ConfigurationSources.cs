@@ -24,14 +24,19 @@ sealed class ConfigurationSources
 
     public static ConfigurationSources Read(IEnumerable<KeyValuePair<string, string?>> commandLine) => new(
     [
-        (ProgramFile, Build(b => b.SetBasePath(Environment.CurrentDirectory).AddJsonFile(ProgramFile, optional: true))),
-        ("tandem.json", Build(b => b.SetBasePath(Environment.CurrentDirectory).AddJsonFile("tandem.json", optional: true))),
-        ("environment", Build(b => b.AddEnvironmentVariables("TANDEM_"))),
+        (ProgramFile, Build(b => b.SetBasePath(System.Environment.CurrentDirectory).AddJsonFile(ProgramFile, optional: true))),
+        ("tandem.json", Build(b => b.SetBasePath(System.Environment.CurrentDirectory).AddJsonFile("tandem.json", optional: true))),
+        ("environment", Build(b => b.AddInMemoryCollection(Environment("TANDEM_")))),
         ("command line", Build(b => b.AddInMemoryCollection(commandLine))),
     ]);
 
     /// <summary>The name of the source a setting comes from; "default" when none has it.</summary>
     public string SourceOf(string key) => _sources.LastOrDefault(s => s.Root.GetSection(key).Exists()).Name ?? "default";
+
+    // TANDEM_TEST_… tells the suite where servers are; it is no setting of the program.
+    static IEnumerable<KeyValuePair<string, string?>> Environment(string prefix) =>
+        new ConfigurationBuilder().AddEnvironmentVariables(prefix).Build().AsEnumerable()
+            .Where(s => s.Value is not null && !s.Key.StartsWith("TEST_", StringComparison.OrdinalIgnoreCase));
 
     static IConfigurationRoot Build(Action<IConfigurationBuilder> add)
     {

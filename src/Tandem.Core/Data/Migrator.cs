@@ -1,110 +1,65 @@
 using System.Reflection;
 using System.Security.Cryptography;
 using System.Text;
-using DbUp;
-using DbUp.Engine;
-using DbUp.Engine.Output;
-using Microsoft.Data.Sqlite;
-using Microsoft.Extensions.Logging;
 
 namespace Tandem.Core.Data;
 
+/// <summary>One SQL file of a module.</summary>
+/// <param name="Name">Module and file: <c>users/0001_accounts.sql</c>.</param>
+/// <param name="Sql">Its text.</param>
+sealed record Migration(string Name, string Sql);
+
 /// <summary>Brings the database to the schema of the program: the modules' SQL files in order, each once, under a lock over all processes.</summary>
-sealed class Migrator(DataDirectory data, ILogger<Migrator> logger)
+abstract class Migrator
 {
-    /// <param name="assemblies">Module name with the assembly that embeds its <c>Migrations/sqlite/*.sql</c>, in order.</param>
-    /// <param name="generated">Scripts made by the program (tables of resources), run after them; they must be safe to run again.</param>
-    public void Migrate(IReadOnlyList<(string Module, Assembly Assembly)> assemblies, IReadOnlyList<(string Name, Func<SqliteConnection, string> Script)> generated)
-    {
-        var scripts = assemblies.SelectMany(a => Scripts(a.Module, a.Assembly)).ToList();
-        Restrict();
-        using var connection = new SqliteConnection($"Data Source={data.DatabaseFile};Pooling=False");
-        connection.Open();
-        Execute(connection, "pragma busy_timeout = 30000");
-        var made = generated.Select(g => g.Script(connection)).ToList();
-        // The usual start: everything is there already. No lock is taken and DbUp is not even loaded.
-        var wanted = Version(scripts.Select(s => s.Name + s.Contents));
-        if (Scalar(connection, "pragma user_version") == wanted && made.All(string.IsNullOrEmpty))
-            return;
+    /// <summary>The folder of the migrations: <c>Migrations/sqlite</c>.</summary>
+    public abstract string Engine { get; }
 
-        using var locked = Lock();
-        Execute(connection, "pragma journal_mode = wal");
-        var result = DeployChanges.To
-            .SqliteDatabase($"Data Source={data.DatabaseFile};Pooling=False")
-            .WithScripts(scripts)
-            .JournalToSqliteTable("core_migrations")
-            .WithTransactionPerScript()
-            .LogTo(new Quiet())
-            .Build()
-            .PerformUpgrade();
-        if (!result.Successful)
-            throw new InvalidOperationException($"Migration {result.ErrorScript?.Name} failed: {result.Error.Message}", result.Error);
-        // Looked at again under the lock: another process may have made the tables meanwhile.
-        foreach (var script in generated.Select(g => g.Script(connection)).Where(s => s.Length > 0))
-            Execute(connection, script);
-        Execute(connection, $"pragma user_version = {wanted}");
-        if (result.Scripts.Any())
-            logger.Migrated(result.Scripts.Count());
-    }
+    /// <param name="migrations">In order.</param>
+    /// <param name="derived">What makes the statements for tables that are derived from types; they run behind the migrations.</param>
+    public abstract void Migrate(IReadOnlyList<Migration> migrations, IReadOnlyList<Func<Schema, string>> derived);
 
-    static IEnumerable<SqlScript> Scripts(string module, Assembly assembly)
+    /// <summary>The files for an engine that an assembly embeds.</summary>
+    public static IEnumerable<Migration> Embedded(string module, Assembly assembly, string engine)
     {
-        const string Folder = ".Migrations.sqlite.";
+        var folder = $".Migrations.{engine}.";
         foreach (var resource in assembly.GetManifestResourceNames().Order(StringComparer.Ordinal))
-            if (resource.IndexOf(Folder, StringComparison.Ordinal) is var at and >= 0)
+            if (resource.IndexOf(folder, StringComparison.Ordinal) is var at and >= 0)
                 using (var reader = new StreamReader(assembly.GetManifestResourceStream(resource)!, Encoding.UTF8)) // listed just above
-                    yield return new SqlScript($"{module}/{resource[(at + Folder.Length)..]}", reader.ReadToEnd());
+                    yield return new Migration($"{module}/{resource[(at + folder.Length)..]}", reader.ReadToEnd());
     }
 
-    static int Version(IEnumerable<string> texts) =>
-        BitConverter.ToInt32(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\0', texts)))) & int.MaxValue;
+    /// <summary>A number that changes with any of the files: a database that carries it needs none of them.</summary>
+    protected static int Version(IReadOnlyList<Migration> migrations) => BitConverter.ToInt32(
+        SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\0', migrations.Select(m => m.Name + m.Sql))))) & int.MaxValue;
+}
 
-    /// <summary>DbUp takes no lock: of ten processes starting at once two or three die on an empty database.</summary>
-    FileStream Lock()
-    {
-        var path = data.Combine("migrate.lock");
-        for (var waited = 0; ; waited += 50)
-            try
-            {
-                return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-            }
-            catch (IOException) when (waited < 60_000)
-            {
-                Thread.Sleep(50);
-            }
-    }
+/// <summary>What a database holds and how it calls things, for tables that are derived from types.</summary>
+abstract class Schema
+{
+    /// <summary>The columns of a table with their types in lower case; none when there is no such table.</summary>
+    public abstract IReadOnlyDictionary<string, string> Columns(string table);
 
-    // Hashes and signing keys live here: nobody but the owner reads it, from its first moment on. SQLite gives its other files the same mode.
-    void Restrict()
-    {
-        if (OperatingSystem.IsWindows())
-            return;
-        const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-        using (new FileStream(data.DatabaseFile, new FileStreamOptions { Mode = FileMode.OpenOrCreate, Access = FileAccess.ReadWrite, Share = FileShare.ReadWrite, UnixCreateMode = OwnerOnly }))
-            File.SetUnixFileMode(data.DatabaseFile, OwnerOnly);
-    }
+    /// <summary>Is there a row?</summary>
+    public abstract bool HasRows(string table);
 
-    static void Execute(SqliteConnection connection, string sql)
-    {
-        using var command = connection.CreateCommand();
-        command.CommandText = sql;
-        command.ExecuteNonQuery();
-    }
+    /// <summary>The declaration of a key that the database numbers itself.</summary>
+    public abstract string Identity { get; }
 
-    static long Scalar(SqliteConnection connection, string sql)
-    {
-        using var command = connection.CreateCommand();
-        command.CommandText = sql;
-        return (long)command.ExecuteScalar()!; // a pragma always answers
-    }
+    /// <summary>The type of a column that holds values of a CLR type: string, bool, long, double, decimal, DateTime, DateOnly or Guid.</summary>
+    public abstract string TypeOf(Type type);
 
-    sealed class Quiet : IUpgradeLog
-    {
-        public void LogTrace(string format, params object[] args) { }
-        public void LogDebug(string format, params object[] args) { }
-        public void LogInformation(string format, params object[] args) { }
-        public void LogWarning(string format, params object[] args) { }
-        public void LogError(string format, params object[] args) { }
-        public void LogError(Exception ex, string format, params object[] args) { }
-    }
+    /// <summary>The value as it is written in a statement.</summary>
+    public abstract string Literal(object value);
+}
+
+/// <summary>DbUp says on its own console what the log of the program says already.</summary>
+sealed class QuietUpgradeLog : DbUp.Engine.Output.IUpgradeLog
+{
+    public void LogTrace(string format, params object[] args) { }
+    public void LogDebug(string format, params object[] args) { }
+    public void LogInformation(string format, params object[] args) { }
+    public void LogWarning(string format, params object[] args) { }
+    public void LogError(string format, params object[] args) { }
+    public void LogError(Exception ex, string format, params object[] args) { }
 }

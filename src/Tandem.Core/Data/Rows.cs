@@ -28,6 +28,8 @@ static class Rows
         // Dapper's reader of a single string or blob column is of another delegate type.
         typeof(T) == typeof(string) || typeof(T) == typeof(byte[])
             ? r => r.IsDBNull(0) ? default! : r.GetFieldValue<T>(0) // null is what the caller's T? allows
+            // SQLite has numbers for true and false.
+            : typeof(T) == typeof(bool) ? r => (T)(object)Convert.ToBoolean(r.GetValue(0), CultureInfo.InvariantCulture)
             : reader.GetRowParser<T>();
 
     /// <summary>The value as Microsoft.Data.Sqlite is to store it.</summary>
@@ -38,6 +40,7 @@ static class Rows
         bool flag => flag ? 1L : 0L,
         DateTime time => time.ToString(TimeFormat, CultureInfo.InvariantCulture),
         DateTimeOffset time => time.UtcDateTime.ToString(TimeFormat, CultureInfo.InvariantCulture),
+        DateOnly day => day.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture),
         Guid id => id.ToString(),
         // Exact up to 15 significant digits, which is what Resource<T> admits; numbers then compare as numbers.
         // The cast keeps the long: of long and double the conditional would make a double.
@@ -47,17 +50,16 @@ static class Rows
         _ => value,
     };
 
-    /// <summary>The UTC time that <see cref="ToSqlite"/> wrote.</summary>
-    public static DateTime ParseTime(string text) =>
-        DateTime.Parse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal);
+    /// <summary>The UTC time of a column, as either engine gives it.</summary>
+    public static DateTime ReadTime(object value) => value is DateTime time
+        ? DateTime.SpecifyKind(time, DateTimeKind.Utc)
+        : DateTime.Parse((string)value, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal);
 
     sealed class TimeHandler : SqlMapper.TypeHandler<DateTime>
     {
         public override void SetValue(IDbDataParameter parameter, DateTime value) => parameter.Value = ToSqlite(value);
 
-        public override DateTime Parse(object value) => value is DateTime time
-            ? DateTime.SpecifyKind(time, DateTimeKind.Utc)
-            : ParseTime((string)value);
+        public override DateTime Parse(object value) => ReadTime(value);
     }
 
     sealed class GuidHandler : SqlMapper.TypeHandler<Guid>

@@ -31,10 +31,10 @@ sealed class EmbeddedJobQueue(Lazy<Db> db, Signal<IJobQueue> signal, TimeProvide
         foreach (var (i, kind) in kinds.Index())
             mine.Append(i == 0 ? (Sql)$"{kind}" : $", {kind}");
         // Looked at outside a transaction first: an idle queue costs no write.
-        if (await db.Value.FindAsync<long>($"""
+        if (!await db.Value.FindAsync<bool>($"""
             select exists (select 1 from jobs_queue where kind in ({mine})
                 and (state = 'available' and run_at <= {now} or state = 'running' and lease_until <= {now}))
-            """, cancellationToken) == 0)
+            """, cancellationToken))
             return [];
         return await db.Value.InTransactionAsync(async tx =>
         {
@@ -94,11 +94,12 @@ sealed class EmbeddedJobQueue(Lazy<Db> db, Signal<IJobQueue> signal, TimeProvide
             select {Sql.Raw(ViewColumns)} from jobs_queue where {state} is null or state = {state} order by id desc limit {limit} offset {skip}
             """, cancellationToken);
 
-    public async Task<int> RecoverAsync(CancellationToken cancellationToken) =>
-        // The usual start finds none, and then costs no write.
-        await db.Value.FindAsync<long>($"select exists (select 1 from jobs_queue where state = 'running')", cancellationToken) == 0
-            ? 0
-            : await db.Value.ExecuteAsync($"update jobs_queue set lease_until = {clock.UtcNow()} where state = 'running'", cancellationToken);
+    // One server runs on a data directory (serve.lock): whatever another worker holds was left by one that died.
+    public async Task<int> RecoverAsync(string worker, CancellationToken cancellationToken) =>
+        // It is asked for every second and finds none as a rule, which costs no write.
+        await db.Value.FindAsync<bool>($"select exists (select 1 from jobs_queue where state = 'running' and worker <> {worker} and lease_until > {clock.UtcNow()})", cancellationToken)
+            ? await db.Value.ExecuteAsync($"update jobs_queue set lease_until = {clock.UtcNow()} where state = 'running' and worker <> {worker}", cancellationToken)
+            : 0;
 
     public Task<long> WaitAsync(long seen, CancellationToken cancellationToken) =>
         signal.WaitAsync(seen, TimeSpan.FromMilliseconds(500), cancellationToken);

@@ -58,9 +58,9 @@ public interface IJobQueue
     /// <summary>Jobs, newest first; of one state when it is given.</summary>
     Task<List<JobView>> ListAsync(string? state, int skip, int limit, CancellationToken cancellationToken);
 
-    /// <summary>Frees what workers of this store held when they died. Only for a process that knows to be the only one on it.</summary>
+    /// <summary>Says that a worker is alive, and frees what other workers held when they died, without waiting for their leases to run out.</summary>
     /// <returns>How many jobs were freed.</returns>
-    Task<int> RecoverAsync(CancellationToken cancellationToken);
+    Task<int> RecoverAsync(string worker, CancellationToken cancellationToken);
 
     /// <summary>Returns when jobs may have been added since <paramref name="seen"/>, at the latest after half a second.</summary>
     /// <param name="seen">What the last call returned; 0 at first.</param>

@@ -12,6 +12,8 @@ sealed class JobWorker(
     Db db, IJobQueue queue, JobRegistry registry, IServiceScopeFactory scopes, JobWorkerOptions options, TimeProvider clock,
     ILogger<JobWorker> logger) : BackgroundService
 {
+    static readonly TimeSpan RecoverInterval = TimeSpan.FromSeconds(1);
+
     readonly string _name = $"{Environment.MachineName}/{Environment.ProcessId}/{Guid.NewGuid():n}";
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -19,11 +21,18 @@ sealed class JobWorker(
         if (registry.Kinds.Count == 0)
             return;
         var running = new HashSet<Task>();
-        long seen = 0;
+        var (seen, recovered) = (0L, 0L);
         while (!stoppingToken.IsCancellationRequested)
             try
             {
                 running.RemoveWhere(t => t.IsCompleted);
+                if (recovered == 0 || clock.GetElapsedTime(recovered) > RecoverInterval)
+                {
+                    if (await queue.RecoverAsync(_name, stoppingToken) is > 0 and var count)
+                        logger.JobsRecovered(count);
+                    recovered = clock.GetTimestamp();
+                }
+
                 var free = options.Concurrency - running.Count;
                 var claimed = free > 0 ? await queue.ClaimAsync(_name, registry.Kinds, free, options.Lease, stoppingToken) : [];
                 foreach (var job in claimed)

@@ -94,13 +94,17 @@ sealed class Column
     /// <summary>In SQL. Quoted: a property may be called Order.</summary>
     public string Quoted => $"\"{Name}\"";
 
-    /// <summary>The type the column is declared with.</summary>
-    public string SqlType => Kind switch
+    /// <summary>What its values are between here and the database.</summary>
+    public Type StoredType => Kind switch
     {
-        ColumnKind.Boolean or ColumnKind.Integer => "integer",
-        ColumnKind.Real => "real",
-        ColumnKind.Decimal => "numeric",
-        _ => "text",
+        ColumnKind.Boolean => typeof(bool),
+        ColumnKind.Integer => typeof(long),
+        ColumnKind.Real => typeof(double),
+        ColumnKind.Decimal => typeof(decimal),
+        ColumnKind.Time => typeof(DateTime),
+        ColumnKind.Date => typeof(DateOnly),
+        ColumnKind.Uuid => typeof(Guid),
+        _ => typeof(string),
     };
 
     static ColumnKind KindOf(Type type) => type.IsEnum ? ColumnKind.Choice : Type.GetTypeCode(type) switch
@@ -145,31 +149,56 @@ sealed class Column
         return new decimal(bits[0], bits[1], bits[2], false, 0);
     }
 
-    // Dividing by one with 28 zeros takes trailing zeros off. Without them the digits and, up to 22 places, the power of ten are exact
-    // as doubles, so that 1.5 and 1.5000000000000000000 become the same number.
-    static decimal Shortest(decimal number) =>
-        number.Scale > 22 || Coefficient(number) >= DecimalLimit ? number / 1.0000000000000000000000000000m : number;
+    // Dividing by one with 28 zeros takes trailing zeros off, which SQLite does not keep: 1.50 is answered like it is found later. What is left
+    // is exact as a double, so that 1.5 and 1.5000000000000000000 become the same number.
+    static decimal Shortest(decimal number) => number.Scale > 0 || Coefficient(number) >= DecimalLimit ? number / 1.0000000000000000000000000000m : number;
 
-    /// <summary>A value as the column holds it: string, long, double or null.</summary>
+    /// <summary>A value as it goes to the database: of <see cref="StoredType"/>, or null.</summary>
     public object? ToStored(object? value) => value switch
     {
         null => null,
         string text when Kind == ColumnKind.Text => text,
         _ => Kind switch
         {
-            ColumnKind.Boolean => (bool)value ? 1L : 0L,
+            ColumnKind.Boolean or ColumnKind.Date or ColumnKind.Uuid => value,
             ColumnKind.Integer => Convert.ToInt64(value, CultureInfo.InvariantCulture),
             // Adding zero makes 0 of -0, which SQLite does not keep.
             ColumnKind.Real => Convert.ToDouble(value, CultureInfo.InvariantCulture) + 0.0,
-            ColumnKind.Decimal => Rows.ToSqlite(Shortest((decimal)value)),
-            ColumnKind.Time => Rows.ToSqlite(value is DateTime { Kind: DateTimeKind.Local } local ? local.ToUniversalTime() : value),
-            ColumnKind.Date => ((DateOnly)value).ToString("yyyy-MM-dd", CultureInfo.InvariantCulture),
-            ColumnKind.Uuid => value.ToString(),
+            ColumnKind.Decimal => Shortest((decimal)value),
+            ColumnKind.Time => Utc(value),
             // Not among the choices: a combination of flags.
             ColumnKind.Choice => _choices!.TryGetValue(value, out var name) ? name : JsonSerializer.SerializeToElement(value, _type).GetString(), // made with the kind
             _ => JsonSerializer.Serialize(value, _type),
         },
     };
+
+    /// <summary>A value as the database gives it, brought back to <see cref="StoredType"/>: SQLite knows numbers and text only.</summary>
+    public object FromStore(object value) => (Kind, value) switch
+    {
+        (ColumnKind.Boolean, long number) => number != 0,
+        (ColumnKind.Real, long number) => (double)number,
+        // SQLite keeps a large whole number as the integer its double stands for; the 15 digits that came in are in the double.
+        (ColumnKind.Decimal, long number) => number is >= WholeLimit or <= -WholeLimit ? (decimal)(double)number : number,
+        // The conversion rounds to 15 digits, which are those that came in.
+        (ColumnKind.Decimal, double number) => (decimal)number,
+        (ColumnKind.Time, _) => Rows.ReadTime(value),
+        (ColumnKind.Date, string text) => DateOnly.ParseExact(text, "yyyy-MM-dd", CultureInfo.InvariantCulture),
+        (ColumnKind.Date, DateTime day) => DateOnly.FromDateTime(day),
+        (ColumnKind.Uuid, string text) => Guid.Parse(text),
+        _ => value,
+    };
+
+    // Cut to the microseconds that both engines keep.
+    static DateTime Utc(object value)
+    {
+        var time = value switch
+        {
+            DateTimeOffset instant => instant.UtcDateTime,
+            DateTime { Kind: DateTimeKind.Local } local => local.ToUniversalTime(),
+            _ => DateTime.SpecifyKind((DateTime)value, DateTimeKind.Utc),
+        };
+        return new DateTime(time.Ticks - time.Ticks % TimeSpan.TicksPerMicrosecond, DateTimeKind.Utc);
+    }
 
     /// <summary>Writes a stored value as a member of the JSON object in progress.</summary>
     public void Write(Utf8JsonWriter json, object? stored)
@@ -183,19 +212,11 @@ sealed class Column
                 json.WritePropertyName(_encoded);
                 json.WriteRawValue(text, skipInputValidation: true);
                 break;
-            case string text when Kind == ColumnKind.Time
-                && DateTime.TryParseExact(text, Rows.TimeFormat, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal, out var time):
-                json.WriteString(_encoded, time);
-                break;
             case string text:
                 json.WriteString(_encoded, text);
                 break;
-            case long number when Kind == ColumnKind.Boolean:
-                json.WriteBoolean(_encoded, number != 0);
-                break;
-            // SQLite keeps a large whole number as the integer its double stands for; the 15 digits that came in are in the double.
-            case long number when Kind == ColumnKind.Decimal && number is (>= WholeLimit or <= -WholeLimit):
-                json.WriteNumber(_encoded, (decimal)(double)number);
+            case bool flag:
+                json.WriteBoolean(_encoded, flag);
                 break;
             case long number:
                 json.WriteNumber(_encoded, number);
@@ -203,12 +224,20 @@ sealed class Column
             case double number when Type == typeof(float):
                 json.WriteNumber(_encoded, (float)number);
                 break;
-            // The conversion rounds to 15 digits, which are those that came in.
-            case double number when Kind == ColumnKind.Decimal:
-                json.WriteNumber(_encoded, (decimal)number);
-                break;
             case double number:
                 json.WriteNumber(_encoded, number);
+                break;
+            case decimal number:
+                json.WriteNumber(_encoded, number);
+                break;
+            case DateTime time:
+                json.WriteString(_encoded, time);
+                break;
+            case DateOnly day:
+                json.WriteString(_encoded, day.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture));
+                break;
+            case Guid id:
+                json.WriteString(_encoded, id);
                 break;
             default:
                 throw new InvalidOperationException($"Column {Name} holds a {stored.GetType().Name}, which no property is stored as.");

@@ -2,7 +2,6 @@ using System.Text.RegularExpressions;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
-using Microsoft.Data.Sqlite;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core.Configuration;
 using Tandem.Core.Data;
@@ -77,7 +76,7 @@ public sealed partial class Resource<T> : Module, IEndpointConventionBuilder whe
         return this;
     }
 
-    internal override string MissingSchema(SqliteConnection connection) => _table.MissingSchema(connection);
+    internal override string MissingSchema(Schema schema) => _table.MissingSchema(schema);
 
     static string Title(string name) => char.ToUpperInvariant(name[0]) + name[1..].Replace('-', ' ');
 

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using Microsoft.Data.Sqlite;
 using Tandem.Core.Configuration;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
@@ -122,61 +121,37 @@ sealed class ResourceTable
 
     /// <summary>What has to be run so that the table holds every property: nothing, a new table, or new columns.</summary>
     /// <exception cref="ConfigurationException">Stored rows cannot be brought to the type; the message says what to do.</exception>
-    public string MissingSchema(SqliteConnection connection)
+    public string MissingSchema(Schema schema)
     {
-        var existing = ReadColumns(connection);
+        var existing = schema.Columns(_name);
         if (existing.Count == 0)
             return $"""
                 create table if not exists {_name} (
-                    id integer primary key autoincrement,
-                    row_version integer not null,
-                    row_created_at text not null,
-                    row_updated_at text not null{string.Concat(_shape.Columns.Select(c => $",\n    {c.Quoted} {c.SqlType}"))}
+                    id {schema.Identity},
+                    row_version {schema.TypeOf(typeof(long))} not null,
+                    row_created_at {schema.TypeOf(typeof(DateTime))} not null,
+                    row_updated_at {schema.TypeOf(typeof(DateTime))} not null{string.Concat(_shape.Columns.Select(c => $",\n    {c.Quoted} {schema.TypeOf(c.StoredType)}"))}
                 );
                 """;
         var script = new StringBuilder();
         foreach (var column in _shape.Columns)
             if (!existing.TryGetValue(column.Name, out var type))
-                script.AppendLine(CultureInfo.InvariantCulture, $"alter table {_name} add column {column.Quoted} {column.SqlType}{DefaultOf(column, connection)};");
-            else if (type != column.SqlType)
+                script.AppendLine(CultureInfo.InvariantCulture, $"alter table {_name} add column {column.Quoted} {schema.TypeOf(column.StoredType)}{DefaultOf(column, schema)};");
+            else if (!schema.TypeOf(column.StoredType).StartsWith(type, StringComparison.Ordinal))
                 throw new ConfigurationException(
-                    $"{_shape.Type.Name}.{column.MemberName} is kept as {column.SqlType}, but the column {column.Name} of {_name} holds {type} from an earlier program. "
+                    $"{_shape.Type.Name}.{column.MemberName} is kept as {schema.TypeOf(column.StoredType)}, but the column {column.Name} of {_name} holds {type} from an earlier program. "
                     + $"Give the property another name, or move the values over and drop the column: alter table {_name} drop column {column.Quoted}.");
         return script.ToString();
     }
 
     /// <summary>What the rows that are there already have in a new column.</summary>
-    string DefaultOf(Column column, SqliteConnection connection)
+    string DefaultOf(Column column, Schema schema)
     {
         if (column.TryDefault(out var value))
-            return value switch
-            {
-                null => "",
-                string text => $" default '{text.Replace("'", "''", StringComparison.Ordinal)}'",
-                double number => $" default {number.ToString("R", CultureInfo.InvariantCulture)}",
-                _ => $" default {value}",
-            };
-        if (column.IsNullable || Scalar(connection, $"select exists (select 1 from {_name})") == 0)
+            return value is null ? "" : $" default {schema.Literal(value)}";
+        if (column.IsNullable || !schema.HasRows(_name))
             return "";
         throw new ConfigurationException(
             $"{_shape.Type.Name}.{column.MemberName} is new and must not be empty, but {_name} has rows without it. Make it nullable, or give it a default value: the rows get that.");
-    }
-
-    Dictionary<string, string> ReadColumns(SqliteConnection connection)
-    {
-        using var command = connection.CreateCommand();
-        command.CommandText = $"select name, type from pragma_table_info('{_name}')";
-        using var reader = command.ExecuteReader();
-        var columns = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
-        while (reader.Read())
-            columns.Add(reader.GetString(0), reader.GetString(1).ToLowerInvariant());
-        return columns;
-    }
-
-    static long Scalar(SqliteConnection connection, string sql)
-    {
-        using var command = connection.CreateCommand();
-        command.CommandText = sql;
-        return (long)command.ExecuteScalar()!; // exists always answers
     }
 }

@@ -142,8 +142,8 @@ sealed partial class Shape
     {
         var values = new object?[Columns.Length];
         for (var i = 0; i < values.Length; i++)
-            values[i] = reader.GetValue(i + 3) is var value and not DBNull ? value : null;
-        return new Row(reader.GetInt64(0), reader.GetInt64(1), Rows.ParseTime(reader.GetString(2)), values);
+            values[i] = reader.GetValue(i + 3) is var value and not DBNull ? Columns[i].FromStore(value) : null;
+        return new Row(reader.GetInt64(0), reader.GetInt64(1), Rows.ReadTime(reader.GetValue(2)), values);
     }
 
     [GeneratedRegex(@"^[\p{L}_][\p{L}\p{Nd}_-]*$")]

@@ -23,7 +23,7 @@ public sealed class EventTests
         await TallyModule.UntilAsync(app, 500);
         for (var key = 0; key < 20; key++)
             Assert.Equal(Enumerable.Range(0, 25).Select(i => (long)i),
-                await app.Db.ListAsync<long>($"select number from tally where key = {"k" + key} order by rowid", Ct));
+                await app.Db.ListAsync<long>($"select number from tally where key = {"k" + key} order by place", Ct));
     }
 
     [Fact]
@@ -62,7 +62,7 @@ public sealed class EventTests
         TallyModule.Cured[app.Data] = true;
         await app.Db.ExecuteAsync(Sql.Raw("update events_set_aside set state = 'retrying', next_attempt_at = '' where state = 'parked'"), Ct);
         await TallyModule.UntilAsync(app, 5);
-        Assert.Equal([1L, 2L, 3L], await app.Db.ListAsync<long>(Sql.Raw("select number from tally where key = 'bad' order by rowid"), Ct));
+        Assert.Equal([1L, 2L, 3L], await app.Db.ListAsync<long>(Sql.Raw("select number from tally where key = 'bad' order by place"), Ct));
     }
 
     [Fact]
@@ -104,12 +104,9 @@ public sealed class TallyModule : Module
 
     public override void Add(ModuleBuilder module) => module.Consume<Counted, Tally>();
 
-    internal override string MissingSchema(Microsoft.Data.Sqlite.SqliteConnection connection)
-    {
-        using var command = connection.CreateCommand();
-        command.CommandText = "select count(*) from sqlite_master where name = 'tally'";
-        return (long)command.ExecuteScalar()! == 1 ? "" : "create table tally (key text, number integer, delivery text unique)";
-    }
+    internal override string MissingSchema(Schema schema) => schema.Columns("tally").Count > 0
+        ? ""
+        : $"create table tally (place {schema.Identity}, key text, number integer, delivery {schema.TypeOf(typeof(Guid))} unique)";
 
     internal static Task UntilAsync(TestApp app, long count) =>
         Eventually.TrueAsync(async () => await app.Db.FindAsync<long>(Sql.Raw("select count(*) from tally")) == count);

@@ -122,7 +122,7 @@ public sealed class JobTests
         await app.Db.InTransactionAsync(tx => tx.EnqueueAsync(new Work("a"), null, Ct), Ct);
         var first = Assert.Single(await queue.ClaimAsync("one", ["tests.work"], 5, TimeSpan.FromSeconds(30), Ct));
         Assert.Empty(await queue.ClaimAsync("two", ["tests.work"], 5, TimeSpan.FromSeconds(30), Ct));
-        await queue.RecoverAsync(Ct);
+        await queue.RecoverAsync("two", Ct);
         var second = Assert.Single(await queue.ClaimAsync("two", ["tests.work"], 5, TimeSpan.FromSeconds(30), Ct));
         Assert.Equal((first.Id, 2), (second.Id, second.Attempt));
         Assert.False(await queue.RenewAsync(first, TimeSpan.FromSeconds(30), null, null, Ct));
@@ -151,12 +151,7 @@ public sealed class WorkModule : Module
 
     public override void Add(ModuleBuilder module) => module.Job<Work, Worker>();
 
-    internal override string MissingSchema(Microsoft.Data.Sqlite.SqliteConnection connection)
-    {
-        using var command = connection.CreateCommand();
-        command.CommandText = "select count(*) from sqlite_master where name = 'work_done'";
-        return (long)command.ExecuteScalar()! == 1 ? "" : "create table work_done (name text)";
-    }
+    internal override string MissingSchema(Schema schema) => schema.Columns("work_done").Count > 0 ? "" : "create table work_done (name text)";
 
     sealed class Worker : IJobHandler<Work>
     {

@@ -1,0 +1,42 @@
+using Microsoft.Extensions.DependencyInjection;
+
+namespace Tandem.Core.Adapters;
+
+/// <summary>Puts a real server in the place of an embedded store, when the configuration names one.</summary>
+public abstract class StoreAdapter
+{
+    /// <summary>Lower case: what the store is called where people read it and, capitalised, its configuration section.</summary>
+    public abstract string Name { get; }
+
+    /// <summary>Reads the section and, when it names a server, registers what stands in for the embedded store.</summary>
+    /// <returns>False when no server is named: then nothing was registered.</returns>
+    public abstract bool Add(StoreBuilder store);
+}
+
+/// <summary>A program that takes adapters; implemented by TandemApp.</summary>
+public interface IStoreHost
+{
+    /// <summary>Adds an adapter. It runs only when its section names a server.</summary>
+    void Use(StoreAdapter adapter);
+}
+
+/// <summary>What an adapter registers with.</summary>
+public sealed class StoreBuilder
+{
+    readonly StoreAdapter _adapter;
+    readonly Parts _parts;
+
+    internal StoreBuilder(StoreAdapter adapter, IServiceCollection services, Parts parts) => (_adapter, Services, _parts) = (adapter, services, parts);
+
+    /// <summary>The container's registrations; the embedded stores are in it already.</summary>
+    public IServiceCollection Services { get; }
+
+    /// <summary>Reads the adapter's section; see <see cref="ModuleBuilder.Options{T}()"/>.</summary>
+    public T Options<T>() where T : class, new() => _parts.Settings.Read<T>(Services, char.ToUpperInvariant(_adapter.Name[0]) + _adapter.Name[1..]);
+
+    /// <summary>Adds a check to <c>/health/ready</c>; see <see cref="ModuleBuilder.Ready"/>.</summary>
+    public void Ready(string name, Func<IServiceProvider, CancellationToken, Task> check) => _parts.Checks.Add((name, check));
+
+    /// <summary>Says that the database is shared: several processes may serve on it, and the data directory belongs to none of them alone.</summary>
+    internal void SharesDatabase() => _parts.SharesDatabase = true;
+}
