@@ -15,6 +15,8 @@ sealed class OpenSockets(ITokenVerifier tokens, RealtimeOptions options, IHostAp
     static readonly Meter Meter = new("Tandem");
     static readonly UpDownCounter<int> Connections = Meter.CreateUpDownCounter<int>("tandem.realtime.connections", "{connection}", "Open WebSockets");
 
+    const string Stopping = "The server is stopping.";
+
     readonly ConcurrentDictionary<OpenSocket, bool> _open = new();
     int _reserved;
 
@@ -34,6 +36,9 @@ sealed class OpenSockets(ITokenVerifier tokens, RealtimeOptions options, IHostAp
         var socket = new OpenSocket(clientId, webSocket, token, clock);
         _open.TryAdd(socket, true);
         Connections.Add(1);
+        // The goodbye of a stopping server goes to those it finds open: one that comes a moment later gets its own.
+        if (lifetime.ApplicationStopping.IsCancellationRequested)
+            _ = CloseAsync(socket, WebSocketCloseStatus.EndpointUnavailable, Stopping);
         return socket;
     }
 
@@ -60,7 +65,7 @@ sealed class OpenSockets(ITokenVerifier tokens, RealtimeOptions options, IHostAp
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
-            await Task.WhenAll(_open.Keys.Select(s => CloseAsync(s, WebSocketCloseStatus.EndpointUnavailable, "The server is stopping.")));
+            await Task.WhenAll(_open.Keys.Select(s => CloseAsync(s, WebSocketCloseStatus.EndpointUnavailable, Stopping)));
         }
     }
 

@@ -1,7 +1,9 @@
 using System.Globalization;
+using System.Text.Json;
 using Tandem.Core.Contracts;
 using Tandem.Core.Data;
 using Tandem.Core.Events;
+using Tandem.Core.Http;
 using Tandem.Core.Jobs;
 
 namespace Tandem.Reports;
@@ -12,20 +14,15 @@ namespace Tandem.Reports;
 public sealed record SignUpDay(DateOnly Day, long Count);
 
 /// <summary>The table of sign-ups per day.</summary>
-sealed class SignUpTable(Db db, TimeProvider clock)
+sealed class SignUpTable(Db db, ConsumerProgress progress)
 {
+    public static readonly string[] Counted = ["users.user-registered"];
+
     // The consumer is milliseconds behind, or half a second for what a command beside the server did.
     static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 
     /// <summary>Returns when every sign-up acknowledged before the call is counted: who signs up and asks sees himself. Gives up after a second.</summary>
-    public async Task CaughtUpAsync(CancellationToken ct)
-    {
-        var head = await db.FindAsync<long>($"select coalesce(max(position), 0) from events_log where name = 'users.user-registered'", ct);
-        var started = clock.GetTimestamp();
-        while (clock.GetElapsedTime(started) < Patience
-            && (await db.FindAsync<long?>($"select position from events_positions where consumer = {ReportsModule.SignUpsConsumer}", ct) ?? 0) < head)
-            await Task.Delay(TimeSpan.FromMilliseconds(10), clock, ct);
-    }
+    public Task CaughtUpAsync(CancellationToken ct) => progress.CaughtUpAsync(ReportsModule.SignUpsConsumer, Counted, Patience, ct);
 
     /// <returns>One entry a day from <paramref name="from"/> to <paramref name="to"/>, both included; days without sign-ups have 0.</returns>
     public async Task<List<SignUpDay>> ListAsync(DateOnly from, DateOnly to, CancellationToken ct)
@@ -37,7 +34,7 @@ sealed class SignUpTable(Db db, TimeProvider clock)
 
     public static Task AddAsync(Transaction tx, DateOnly day, long count, CancellationToken ct) => tx.ExecuteAsync($"""
         insert into reports_signups (day, count) values ({Text(day)}, {count})
-        on conflict (day) do update set count = count + excluded.count
+        on conflict (day) do update set count = reports_signups.count + excluded.count
         """, ct);
 
     public static string Text(DateOnly day) => day.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
@@ -56,56 +53,49 @@ sealed class CountSignUp : IConsumer<UserRegistered>
 [Job("reports.rebuild-signups")]
 sealed record RebuildSignUps;
 
-sealed class RebuildSignUpsHandler(Db db) : IJobHandler<RebuildSignUps>
+sealed class RebuildSignUpsHandler(IEventLog log, ConsumerProgress progress) : IJobHandler<RebuildSignUps>
 {
     const int Page = 5000;
 
     public async Task RunAsync(JobRun<RebuildSignUps> run, CancellationToken cancellationToken)
     {
         const string Consumer = ReportsModule.SignUpsConsumer;
-        var head = await db.FindAsync<long?>($"select position from events_positions where consumer = {Consumer}", cancellationToken) ?? 0;
-        var (counts, at) = (new Dictionary<string, long>(), 0L);
-        while (await PageAsync(at, head, cancellationToken) is { Count: > 0 } page)
-        {
-            Count(counts, page);
-            at = page[^1].Position;
-            run.Report(0.9 * at / head, $"{at} of {head} events");
-        }
+        var counted = new Counts([], new long[log.Partitions]);
+        await CountAsync(counted, await progress.PositionsAsync(Consumer, cancellationToken), run.Report, cancellationToken);
 
-        // The rest is counted where the consumer cannot run: both write through the one writer. So the new table holds exactly the events up to
-        // the consumer's position, and what comes later is added to it by the consumer as ever. Events it has set aside are not counted yet.
+        // The rest is counted while the consumer is held where it is. So the new table holds exactly the events up to the consumer's position,
+        // and what comes later is added to it by the consumer as ever. Events it has set aside are not counted yet.
         await run.CompleteAsync(async tx =>
         {
-            var position = await tx.FindAsync<long?>($"select position from events_positions where consumer = {Consumer}", cancellationToken) ?? 0;
-            Count(counts, await tx.ListAsync<Registered>(Between(head, position, int.MaxValue), cancellationToken));
-            Subtract(counts, await tx.ListAsync<Registered>($"""
-                select s.position, substr(json_extract(l.payload, '$.created_at'), 1, 10) as day
-                from events_set_aside s join events_log l on l.position = s.position where s.consumer = {Consumer} and s.position <= {position}
-                """, cancellationToken));
+            var all = new Counts(new(counted.ByDay), [.. counted.At]);
+            await CountAsync(all, await progress.HoldAsync(tx, Consumer, cancellationToken), (_, _) => { }, cancellationToken);
+            foreach (var e in await progress.SetAsideAsync(tx, Consumer, cancellationToken))
+                all.Add(e, -1);
             await tx.ExecuteAsync(Sql.Raw("delete from reports_signups"), cancellationToken);
-            foreach (var (day, count) in counts.Where(c => c.Value > 0))
-                await tx.ExecuteAsync($"insert into reports_signups (day, count) values ({day}, {count})", cancellationToken);
+            foreach (var (day, count) in all.ByDay.Where(c => c.Value > 0))
+                await tx.ExecuteAsync($"insert into reports_signups (day, count) values ({SignUpTable.Text(day)}, {count})", cancellationToken);
         });
     }
 
-    Task<List<Registered>> PageAsync(long after, long upTo, CancellationToken ct) => db.ListAsync<Registered>(Between(after, upTo, Page), ct);
-
-    static Sql Between(long after, long upTo, int limit) => $"""
-        select position, substr(json_extract(payload, '$.created_at'), 1, 10) as day from events_log
-        where name = 'users.user-registered' and position > {after} and position <= {upTo} order by position limit {limit}
-        """;
-
-    static void Count(Dictionary<string, long> counts, List<Registered> events)
+    async Task CountAsync(Counts counts, IReadOnlyDictionary<int, long> upTo, Action<double, string?> report, CancellationToken ct)
     {
-        foreach (var e in events)
-            counts[e.Day] = counts.GetValueOrDefault(e.Day) + 1;
+        foreach (var (partition, last) in upTo.Where(p => p.Key < log.Partitions))
+            while (counts.At[partition] < last && await log.ReadAsync(partition, counts.At[partition], SignUpTable.Counted, Page, ct) is { Count: > 0 } page)
+            {
+                foreach (var e in page.TakeWhile(e => e.Position <= last))
+                    counts.Add(e, 1);
+                counts.At[partition] = Math.Min(page[^1].Position, last);
+                report(0.9 * counts.At[partition] / last, $"{counts.At[partition]} of {last} events");
+            }
     }
 
-    static void Subtract(Dictionary<string, long> counts, List<Registered> events)
+    sealed record Counts(Dictionary<DateOnly, long> ByDay, long[] At)
     {
-        foreach (var e in events)
-            counts[e.Day] = counts.GetValueOrDefault(e.Day) - 1;
+        public void Add(StoredEvent e, long count)
+        {
+            var body = JsonSerializer.Deserialize<UserRegistered>(e.Payload, Json.Stored) ?? throw new JsonException($"Event {e.Id} has an empty payload.");
+            var day = DateOnly.FromDateTime(body.CreatedAt);
+            ByDay[day] = ByDay.GetValueOrDefault(day) + count;
+        }
     }
-
-    sealed record Registered(long Position, string Day);
 }

@@ -14,7 +14,7 @@ namespace Tandem;
 /// <summary>What an operator sees and does about events and jobs.</summary>
 static class Operations
 {
-    static readonly Problem EventNotFound = new("events/not-found", 404, "This consumer has set no event aside at this position.");
+    static readonly Problem EventNotFound = new("events/not-found", 404, "This consumer has set no such event aside.");
     static readonly Problem JobNotFound = new("jobs/not-found", 404, "Job not found");
     static readonly Problem JobFinished = new("jobs/finished", 409, "The job has finished; it cannot be cancelled any more.");
 
@@ -23,8 +23,8 @@ static class Operations
         var events = routes.MapGroup("/events").WithTags("Events").RequireAdministrator();
         events.MapGet("consumers", Consumers).WithSummary("Consumers with their position and how far they are behind");
         events.MapGet("parked", Parked).WithSummary("Events that a consumer could not handle, and those that wait behind them");
-        events.MapPost("parked/{consumer}/{position:long}/retry", Retry).WithSummary("Try a parked event again now").Answers(EventNotFound);
-        events.MapPost("parked/{consumer}/{position:long}/skip", Skip).WithSummary("Drop a parked event for this consumer; its key goes on").Answers(EventNotFound);
+        events.MapPost("parked/{consumer}/{eventId:guid}/retry", Retry).WithSummary("Try a parked event again now").Answers(EventNotFound);
+        events.MapPost("parked/{consumer}/{eventId:guid}/skip", Skip).WithSummary("Drop a parked event for this consumer; its key goes on").Answers(EventNotFound);
 
         var jobs = routes.MapGroup("/jobs").WithTags("Jobs");
         jobs.MapGet("", Jobs).WithSummary("Jobs, newest first").RequireAdministrator();
@@ -32,31 +32,23 @@ static class Operations
         jobs.MapPost("{id:guid}/cancel", Cancel).WithSummary("Cancel a job that has not finished").Answers(JobNotFound, JobFinished);
     }
 
-    static async Task<Ok<ConsumerView[]>> Consumers(IEventLog log, Db db, CancellationToken ct)
-    {
-        var head = await log.HeadAsync(ct);
-        var rows = await db.ListAsync<(string Consumer, long Position, long SetAside)>($"""
-            select p.consumer, p.position, (select count(*) from events_set_aside s where s.consumer = p.consumer) as set_aside
-            from events_positions p order by p.consumer
-            """, ct);
-        return TypedResults.Ok(rows.Select(r => new ConsumerView(r.Consumer, r.Position, head, r.SetAside)).ToArray());
-    }
+    static async Task<Ok<List<ConsumerView>>> Consumers(ConsumerProgress progress, CancellationToken ct) =>
+        TypedResults.Ok(await progress.ListAsync(ct));
 
     static async Task<Ok<List<SetAsideView>>> Parked(Db db, [Range(0, int.MaxValue)] int skip = 0, [Range(1, 100)] int limit = 50, CancellationToken ct = default) =>
         TypedResults.Ok(await db.ListAsync<SetAsideView>($"""
-            select s.consumer, s.position, l.id as event_id, l.name as event, s.key, s.state, s.attempts, s.error, s.next_attempt_at
-            from events_set_aside s join events_log l on l.position = s.position
-            order by s.consumer, s.position limit {limit} offset {skip}
+            select consumer, event_id, name as event, key, state, attempts, error, next_attempt_at
+            from events_set_aside order by consumer, partition, position limit {limit} offset {skip}
             """, ct));
 
-    static async Task<Results<NoContent, ProblemResult>> Retry(string consumer, long position, Db db, TimeProvider clock, CancellationToken ct) =>
+    static async Task<Results<NoContent, ProblemResult>> Retry(string consumer, Guid eventId, Db db, TimeProvider clock, CancellationToken ct) =>
         await db.ExecuteAsync($"""
             update events_set_aside set state = 'retrying', attempts = 0, next_attempt_at = {clock.UtcNow()}
-            where consumer = {consumer} and position = {position}
+            where consumer = {consumer} and event_id = {eventId}
             """, ct) == 1 ? TypedResults.NoContent() : Problem.Of(EventNotFound);
 
-    static async Task<Results<NoContent, ProblemResult>> Skip(string consumer, long position, Db db, CancellationToken ct) =>
-        await db.ExecuteAsync($"delete from events_set_aside where consumer = {consumer} and position = {position}", ct) == 1
+    static async Task<Results<NoContent, ProblemResult>> Skip(string consumer, Guid eventId, Db db, CancellationToken ct) =>
+        await db.ExecuteAsync($"delete from events_set_aside where consumer = {consumer} and event_id = {eventId}", ct) == 1
             ? TypedResults.NoContent()
             : Problem.Of(EventNotFound);
 
@@ -79,16 +71,8 @@ static class Operations
     }
 }
 
-/// <summary>A consumer of the event log.</summary>
-/// <param name="Consumer">Its name.</param>
-/// <param name="Position">The last event it has dealt with.</param>
-/// <param name="Head">The newest event of the log.</param>
-/// <param name="SetAside">Events that failed, and those of their keys that wait.</param>
-public sealed record ConsumerView(string Consumer, long Position, long Head, long SetAside);
-
 /// <summary>An event that a consumer could not handle yet.</summary>
 /// <param name="Consumer">The consumer.</param>
-/// <param name="Position">The event's place in the log.</param>
 /// <param name="EventId">The event's id.</param>
 /// <param name="Event">Its wire name.</param>
 /// <param name="Key">What it is about; later events of this key wait.</param>
@@ -96,4 +80,4 @@ public sealed record ConsumerView(string Consumer, long Position, long Head, lon
 /// <param name="Attempts">How often it was tried.</param>
 /// <param name="Error">The last failure.</param>
 /// <param name="NextAttemptAt">UTC.</param>
-public sealed record SetAsideView(string Consumer, long Position, Guid EventId, string Event, string Key, string State, int Attempts, string? Error, DateTime NextAttemptAt);
+public sealed record SetAsideView(string Consumer, Guid EventId, string Event, string Key, string State, int Attempts, string? Error, DateTime NextAttemptAt);

@@ -13,15 +13,15 @@ sealed class StoreGauges : BackgroundService
     static readonly TimeSpan Every = TimeSpan.FromSeconds(5);
 
     readonly Db _db;
-    readonly IEventLog _log;
+    readonly ConsumerProgress _progress;
     readonly TimeProvider _clock;
     volatile Row[] _lag = [];
     volatile Row[] _setAside = [];
     volatile Row[] _jobs = [];
 
-    public StoreGauges(Db db, IEventLog log, TimeProvider clock)
+    public StoreGauges(Db db, ConsumerProgress progress, TimeProvider clock)
     {
-        (_db, _log, _clock) = (db, log, clock);
+        (_db, _progress, _clock) = (db, progress, clock);
         Telemetry.Meter.CreateObservableGauge("tandem.core.events.lag", () => Read(_lag, "consumer"), "{event}", "Events that a consumer has not dealt with yet");
         Telemetry.Meter.CreateObservableGauge("tandem.core.events.set_aside", () => Read(_setAside, "consumer"), "{event}", "Events that failed, and those that wait behind them");
         Telemetry.Meter.CreateObservableGauge("tandem.core.jobs", () => Read(_jobs, "state"), "{job}", "Jobs that wait or run");
@@ -33,9 +33,9 @@ sealed class StoreGauges : BackgroundService
         while (await timer.WaitForNextTickAsync(stoppingToken))
             try
             {
-                var head = await _log.HeadAsync(stoppingToken);
-                _lag = [.. await _db.ListAsync<Row>($"select consumer as name, max(0, {head} - position) as count from events_positions", stoppingToken)];
-                _setAside = [.. await _db.ListAsync<Row>($"select consumer as name, count(*) as count from events_set_aside group by consumer", stoppingToken)];
+                var consumers = await _progress.ListAsync(stoppingToken);
+                _lag = [.. consumers.Select(c => new Row(c.Consumer, c.Lag))];
+                _setAside = [.. consumers.Select(c => new Row(c.Consumer, c.SetAside))];
                 _jobs = [.. await _db.ListAsync<Row>($"""
                     select state as name, count(*) as count from jobs_queue where state in ('available', 'running') group by state
                     """, stoppingToken)];

@@ -220,6 +220,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         services.AddSingleton<IEventLog, EmbeddedEventLog>();
         services.AddSingleton<IJobQueue, EmbeddedJobQueue>();
         services.AddSingleton<Outbox>();
+        services.AddSingleton(p => new ConsumerProgress(p.GetRequiredService<Db>(), p.GetRequiredService<IEventLog>(), _parts.Consumers, p.GetRequiredService<TimeProvider>()));
         services.AddSingleton<RateLimits>();
         services.AddSingleton<Migrator, SqliteMigrator>();
         services.AddHybridCache();

@@ -26,6 +26,8 @@ sealed class Consumer(string name)
 
     public IReadOnlyCollection<string> Events => _handlers.Keys;
 
+    public bool Wants(StoredEvent e) => _handlers.ContainsKey(e.Name);
+
     public void On<TEvent, THandler>() where TEvent : class where THandler : class, IConsumer<TEvent> =>
         _handlers.Add(EventType.Of(typeof(TEvent)).Name, static (services, e, tx, ct) =>
         {

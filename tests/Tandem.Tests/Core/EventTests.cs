@@ -60,7 +60,7 @@ public sealed class EventTests
 
         // The operator mends the cause and asks for another try: it goes through, and what waited follows in order.
         TallyModule.Cured[app.Data] = true;
-        await app.Db.ExecuteAsync(Sql.Raw("update events_set_aside set state = 'retrying', next_attempt_at = '' where state = 'parked'"), Ct);
+        await app.Db.ExecuteAsync($"update events_set_aside set state = 'retrying', next_attempt_at = {DateTime.UnixEpoch} where state = 'parked'", Ct);
         await TallyModule.UntilAsync(app, 5);
         Assert.Equal([1L, 2L, 3L], await app.Db.ListAsync<long>(Sql.Raw("select number from tally where key = 'bad' order by place"), Ct));
     }
