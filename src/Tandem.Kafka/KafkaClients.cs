@@ -44,7 +44,9 @@ sealed class KafkaClients(KafkaOptions options, ILogger<KafkaClients> logger) : 
         {
             GroupId = group,
             PartitionAssignmentStrategy = PartitionAssignmentStrategy.CooperativeSticky,
-            EnableAutoCommit = false,
+            // Commits now and then what the loop has marked as done, behind the effect. Nothing here depends on it: it shows Kafka's own tools the lag.
+            EnableAutoCommit = true,
+            AutoCommitIntervalMs = 1000,
             EnableAutoOffsetStore = false,
             AutoOffsetReset = AutoOffsetReset.Earliest,
             AllowAutoCreateTopics = false,

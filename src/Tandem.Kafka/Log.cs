@@ -24,17 +24,14 @@ static partial class Log
     public static partial void Assigned(this ILogger logger, string consumer, string partitions);
 
     [LoggerMessage(2807, LogLevel.Information, "Consumer {Consumer} gave up partitions {Partitions}")]
-    public static partial void Revoked(this ILogger logger, string consumer, string partitions);
+    public static partial void GivenUp(this ILogger logger, string consumer, string partitions);
 
-    [LoggerMessage(2808, LogLevel.Error, "The loop of consumer {Consumer} on Kafka failed and starts again")]
-    public static partial void SubscriptionFailed(this ILogger logger, string consumer, Exception e);
-
-    [LoggerMessage(2809, LogLevel.Error, "Record {Offset} of partition {Partition} in topic {Topic} is no event of this program and is skipped: {Reason}")]
+    [LoggerMessage(2808, LogLevel.Error, "Record {Offset} of partition {Partition} in topic {Topic} is no event of this program and is skipped: {Reason}")]
     public static partial void ForeignRecord(this ILogger logger, string topic, int partition, long offset, string reason);
 
-    [LoggerMessage(2810, LogLevel.Critical, "{Client}, {Facility}: {Message}")]
+    [LoggerMessage(2809, LogLevel.Critical, "{Client}, {Facility}: {Message}")]
     public static partial void LibraryFailed(this ILogger logger, string client, string facility, string message);
 
-    [LoggerMessage(2811, LogLevel.Debug, "{Client}, {Facility}: {Message}")]
+    [LoggerMessage(2810, LogLevel.Debug, "{Client}, {Facility}: {Message}")]
     public static partial void LibrarySaid(this ILogger logger, string client, string facility, string message);
 }

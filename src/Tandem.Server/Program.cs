@@ -1,6 +1,8 @@
 using Tandem;
+using Tandem.Kafka;
 
 var app = TandemApp.Create(args);
+app.UseKafka();
 app.Resource<Item>("/items");
 return await app.RunAsync();
 

@@ -7,6 +7,8 @@ var brokers = args.Length > 0 ? int.Parse(args[0], CultureInfo.InvariantCulture)
 var cluster = LibRdKafka.NewCluster(brokers);
 // The real default of 3 s makes the first member of every group wait that long for others.
 LibRdKafka.SetRebalanceDelay(cluster, 100);
+// Without one every administrative request waits for it until it times out.
+LibRdKafka.SetController(cluster, 1);
 Console.WriteLine(LibRdKafka.Bootstraps(cluster));
 
 while (Console.ReadLine() is { } line)
