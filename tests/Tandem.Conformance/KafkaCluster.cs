@@ -21,6 +21,13 @@ sealed class KafkaCluster : IAsyncDisposable
     /// <summary>False on real brokers, which the suite neither stops nor disturbs.</summary>
     public bool TakesCommands => _mock is not null;
 
+    /// <summary>What a program needs to use it. The mock takes a second less than the session for every rebalance, and answers a fetch late or not at all.</summary>
+    public string[] Settings =>
+    [
+        "--Kafka:BootstrapServers", BootstrapServers, "--Kafka:TopicPrefix", Prefix,
+        .. TakesCommands ? ["--Kafka:Client:session.timeout.ms", "2000", "--Kafka:Client:heartbeat.interval.ms", "500", "--Kafka:Client:fetch.wait.max.ms", "50"] : Array.Empty<string>(),
+    ];
+
     public static async Task<KafkaCluster> StartAsync()
     {
         if (Environment.GetEnvironmentVariable("TANDEM_TEST_KAFKA") is { Length: > 0 } brokers)

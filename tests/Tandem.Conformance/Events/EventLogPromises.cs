@@ -29,20 +29,22 @@ public abstract class EventLogPromises
     {
         await using var stage = await StageAsync();
         await using var app = await stage.StartAsync();
-        var writing = EventStage.TellAsync(app, keys: 8, first: 0, count: 150);
+        using var enough = new CancellationTokenSource();
+        var writing = WriteAsync(app, keys: 8, enough.Token);
         for (var round = 0; round < 3; round++)
         {
             var before = await CountAsync(app);
             var other = await EventStage.JoinAsync(app);
-            await Eventually.TrueAsync(async () => await CountAsync(app) > before || writing.IsCompleted);
+            await Eventually.TrueAsync(async () => await CountAsync(app) > before + 500, 60);
             await other.StopAsync(Ct);
         }
 
-        await writing;
+        await enough.CancelAsync();
+        var written = await writing;
         foreach (var witness in new[] { WitnessModule.Left, WitnessModule.Right })
         {
-            await EventStage.UntilAsync(app, witness, 8 * 150, 60);
-            await EventStage.HasAllAsync(app, witness, keys: 8, count: 150);
+            await EventStage.UntilAsync(app, witness, 8 * written, 60);
+            await EventStage.HasAllAsync(app, witness, keys: 8, count: written);
         }
 
         Assert.Equal(0, await app.Db.FindAsync<long>(Sql.Raw("select count(*) from events_set_aside"), Ct));
@@ -180,6 +182,21 @@ public abstract class EventLogPromises
         }
 
         await EventStage.HasAllAsync(app, WitnessModule.Left, keys: 5, count: 4);
+    }
+
+    /// <summary>Ten more events for every key, and again when nearly all of them are handled, until it is enough.</summary>
+    /// <returns>How many there are for each key.</returns>
+    static async Task<int> WriteAsync(TestApp app, int keys, CancellationToken enough)
+    {
+        var written = 0;
+        while (!enough.IsCancellationRequested)
+        {
+            await EventStage.TellAsync(app, keys, written, 10);
+            written += 10;
+            await Eventually.TrueAsync(async () => await CountAsync(app) > 2 * keys * (written - 20), 60);
+        }
+
+        return written;
     }
 
     static Task<long> CountAsync(TestApp app) => app.Db.FindAsync<long>(Sql.Raw("select count(*) from witness_told"), Ct);

@@ -18,11 +18,14 @@ class EventStage : IAsyncDisposable
 
     public string Data { get; } = Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));
 
-    public async Task<TestApp> StartAsync(params string[] more) => TestApp.KeepData(await TestApp.StartAsync(app =>
+    public Task<TestApp> StartAsync(params string[] more) => StartOnAsync([.. _settings, .. more]);
+
+    /// <summary>With other settings than the stage's own.</summary>
+    public async Task<TestApp> StartOnAsync(params string[] settings) => TestApp.KeepData(await TestApp.StartAsync(app =>
     {
         app.UseKafka();
         app.Add<WitnessModule>();
-    }, Data, [.. _settings, .. more]));
+    }, Data, settings));
 
     /// <summary>Keys k0, k1, … each told the numbers from <paramref name="first"/> on, key by key at the same time, so that they interleave.</summary>
     public static Task TellAsync(TestApp app, int keys, int first, int count) =>
@@ -70,15 +73,17 @@ sealed class KafkaStage : EventStage
     public const int Partitions = 4;
 
     KafkaStage(KafkaCluster cluster)
-        : base("--Kafka:BootstrapServers", cluster.BootstrapServers, "--Kafka:TopicPrefix", cluster.Prefix, "--Kafka:Partitions", $"{Partitions}") =>
+        : base([.. cluster.Settings, "--Kafka:Partitions", $"{Partitions}"]) =>
         Cluster = cluster;
 
     public KafkaCluster Cluster { get; }
 
-    public static async Task<KafkaStage> MakeAsync()
+    /// <param name="topic">False: the topic is missing, as far as the suite can have it so.</param>
+    public static async Task<KafkaStage> MakeAsync(bool topic = true)
     {
         var stage = new KafkaStage(await KafkaCluster.StartAsync());
-        await stage.Cluster.TopicAsync(Partitions);
+        if (topic)
+            await stage.Cluster.TopicAsync(Partitions);
         return stage;
     }
 
