@@ -34,4 +34,7 @@ static partial class Log
 
     [LoggerMessage(2810, LogLevel.Debug, "{Client}, {Facility}: {Message}")]
     public static partial void LibrarySaid(this ILogger logger, string client, string facility, string message);
+
+    [LoggerMessage(2811, LogLevel.Error, "Retention has deleted events of partition {Partition} in topic {Topic} that a consumer had not handled: those behind {After} up to {UpTo}")]
+    public static partial void EventsDeleted(this ILogger logger, string topic, int partition, long after, long upTo);
 }

@@ -153,10 +153,12 @@ sealed class PartitionReader(string topic, long position, long sequence)
             var e = EventRecord.Read(record);
             if (e.Sequence <= Sequence)
                 return null;
+            var previous = EventRecord.Previous(record);
             // The relay sent an event before this one that is not in the topic: it was refused, and the relay will send it, and then this one, again.
-            // (Where offsets are missing, retention has deleted what was between.)
-            if (follows && EventRecord.Previous(record) > Sequence)
+            if (previous > Sequence && follows)
                 return null;
+            if (previous > Sequence)
+                logger.EventsDeleted(topic, record.Partition.Value, Sequence, previous);
             Sequence = e.Sequence;
             return e;
         }
