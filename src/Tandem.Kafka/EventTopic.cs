@@ -43,12 +43,20 @@ sealed class EventTopic(KafkaOptions options, KafkaClients clients, TimeProvider
         }
     }
 
-    /// <summary>For readiness: throws, with a sentence, when events do not flow.</summary>
+    /// <summary>For readiness. Without Kafka requests are answered and events wait, so the worst is that.</summary>
+    /// <exception cref="DegradedException">Events do not flow; the message says why and what to do.</exception>
     public async Task CheckAsync(CancellationToken ct)
     {
-        await AskAsync(() => clients.Admin.DescribeClusterAsync(new DescribeClusterOptions { RequestTimeout = AnswerTime }), ct);
         if (Volatile.Read(ref _problem) is { } problem)
-            throw new StoreUnavailableException("kafka", problem);
+            throw new DegradedException(problem);
+        try
+        {
+            await AskAsync(() => clients.Admin.DescribeClusterAsync(new DescribeClusterOptions { RequestTimeout = AnswerTime }), ct);
+        }
+        catch (StoreUnavailableException e)
+        {
+            throw new DegradedException(e.Message, e);
+        }
     }
 
     /// <returns>Per partition the offset that the next record will have, which is the position of the last one.</returns>

@@ -127,3 +127,6 @@ public sealed class StoreUnavailableException(string store, string message, Exce
     /// <summary>The store's name, such as "sqlite".</summary>
     public string Store { get; } = store;
 }
+
+/// <summary>Thrown by a check of readiness: something is away, and requests are answered all the same. The sentence says what waits for it.</summary>
+public sealed class DegradedException(string message, Exception? inner = null) : Exception(message, inner);

@@ -50,7 +50,7 @@ public sealed class KafkaTests
 
         await EventStage.TellAsync(app, keys: 6, first: 5, count: 5);
         var kafka = await ReadyAsync(app);
-        Assert.NotEqual("healthy", kafka.GetProperty("status").GetString());
+        Assert.Equal("degraded", kafka.GetProperty("status").GetString());
         Assert.Contains("start the brokers", kafka.GetProperty("reason").GetString());
         var progress = app.Services.GetRequiredService<ConsumerProgress>();
         Assert.Equal(30, (await progress.ListAsync(Ct)).Single(c => c.Consumer == "kafka").Lag);
@@ -276,6 +276,8 @@ public sealed class KafkaTests
     static async Task<JsonElement> ReadyAsync(TestApp app)
     {
         using var response = await app.Http.GetAsync("/health/ready", Ct);
+        // Requests are answered without Kafka, so the process stays in service.
+        Assert.Equal(System.Net.HttpStatusCode.OK, response.StatusCode);
         return JsonDocument.Parse(await response.Content.ReadAsStringAsync(Ct)).RootElement.GetProperty("checks").EnumerateArray()
             .Single(c => c.GetProperty("name").GetString() == "kafka");
     }
