@@ -7,16 +7,16 @@ using Tandem.Core.Events;
 namespace Tandem.Kafka;
 
 /// <summary>Kafka in the place of the embedded event log.</summary>
-public static class KafkaHost
+public static class KafkaHosting
 {
     /// <summary>
     /// Lets events go through Kafka when <c>Kafka:BootstrapServers</c> is set. It comes behind the line that chooses the database: changes write
     /// their events there first.
     /// </summary>
-    public static void UseKafka(this IStoreHost app)
+    public static T UseKafka<T>(this T app) where T : IStoreHost
     {
-        ArgumentNullException.ThrowIfNull(app);
         app.Use(new KafkaAdapter());
+        return app;
     }
 }
 

@@ -205,13 +205,13 @@ public abstract class EventLogPromises
         app.Db.ListAsync<long>($"select number from witness_told where witness = {WitnessModule.Left} and key = {key} order by place", Ct);
 }
 
-/// <summary>The log in SQLite.</summary>
-public sealed class EmbeddedEventLogTests : EventLogPromises
+/// <summary>The log in the database: SQLite, or PostgreSQL when TANDEM_TEST_POSTGRES names one.</summary>
+public sealed class DatabaseEventLogTests : EventLogPromises
 {
     private protected override Task<EventStage> StageAsync() => Task.FromResult(new EventStage());
 }
 
-/// <summary>The log on Kafka, changes in SQLite.</summary>
+/// <summary>The log on Kafka, changes in the same database.</summary>
 public sealed class KafkaEventLogTests : EventLogPromises
 {
     private protected override async Task<EventStage> StageAsync() => await KafkaStage.MakeAsync();

@@ -57,13 +57,13 @@ class EventStage : IAsyncDisposable
         return member;
     }
 
-    public virtual ValueTask DisposeAsync()
+    public virtual async ValueTask DisposeAsync()
     {
         WitnessModule.Dead.TryRemove(Data, out _);
         WitnessModule.Cured.TryRemove(Data, out _);
         if (Directory.Exists(Data))
             Directory.Delete(Data, recursive: true);
-        return ValueTask.CompletedTask;
+        await TestStores.DropAsync(Data);
     }
 }
 
