@@ -66,6 +66,28 @@ public sealed class KafkaTests
         await Eventually.TrueAsync(async () => (await ReadyAsync(app)).GetProperty("status").GetString() == "healthy");
     }
 
+    [Fact]
+    public async Task Two_processes_share_the_partitions_and_one_takes_over_from_the_other()
+    {
+        Assert.SkipUnless(TestStores.OnPostgres, "Two processes need PostgreSQL.");
+        await using var stage = await KafkaStage.MakeAsync();
+        await using var stays = await stage.StartAsync();
+        await using (var goes = await stage.StartAsync())
+        {
+            await EventStage.TellAsync(goes, keys: 8, first: 0, count: 20);
+            await EventStage.UntilAsync(stays, WitnessModule.Left, 160);
+            // Its partitions, and the relay when it had that, are free from here on; the other must take them in the middle of this.
+            await EventStage.TellAsync(goes, keys: 8, first: 20, count: 20);
+        }
+
+        await EventStage.TellAsync(stays, keys: 8, first: 40, count: 20);
+        foreach (var witness in new[] { WitnessModule.Left, WitnessModule.Right })
+        {
+            await EventStage.UntilAsync(stays, witness, 480);
+            await EventStage.HasAllAsync(stays, witness, keys: 8, count: 60);
+        }
+    }
+
     /// <summary>The protocol's error codes; −195 closes the connection instead of an answer.</summary>
     [Theory]
     [InlineData(-195)] // the connection is closed without an answer
