@@ -170,7 +170,7 @@ public sealed class IdempotencyTests
     public async Task An_endpoint_of_ones_own_takes_the_key_as_a_parameter()
     {
         await using var app = await StartAsync(MapOrders, a => TestTokens.Use(a));
-        await app.Db.ExecuteAsync(Sql.Raw("create table orders_orders (id integer primary key, article text not null)"), Ct);
+        await app.Db.ExecuteAsync(Sql.Raw($"create table orders_orders (id {TestStores.Identity}, article text not null)"), Ct);
         app.Http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", "person-7");
 
         var answers = await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => PostAsync(app.Http, "/orders", """{"article":"Pen"}""", "k1")));
@@ -259,6 +259,7 @@ public sealed class IdempotencyTests
     /// <summary>So many rows, and as many events of their making.</summary>
     static async Task CountsAsync(TestApp app, string resource, long expected)
     {
+        await app.SettledAsync();
         Assert.Equal(expected, await app.Db.FindAsync<long>(Sql.Raw($"select count(*) from resources_{resource}"), Ct));
         Assert.Equal(expected, await app.Db.FindAsync<long>($"select count(*) from events_log where name = {resource + ".created"}", Ct));
     }
