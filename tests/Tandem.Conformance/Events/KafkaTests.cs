@@ -234,6 +234,32 @@ public sealed class KafkaTests
     }
 
     [Fact]
+    public async Task A_log_that_went_to_Kafka_waits_for_it_and_repeats_nothing()
+    {
+        await using var stage = await KafkaStage.MakeAsync();
+        await using (var app = await stage.StartAsync())
+        {
+            await EventStage.TellAsync(app, keys: 8, first: 0, count: 5);
+            await EventStage.UntilAsync(app, WitnessModule.Left, 40);
+        }
+
+        // Somebody forgets the setting: changes are kept, and no consumer takes the offsets for positions in the database's log.
+        await using (var app = await stage.StartOnAsync())
+        {
+            await EventStage.TellAsync(app, keys: 8, first: 5, count: 5);
+            Assert.False(await app.Services.GetRequiredService<ConsumerProgress>().CaughtUpAsync(WitnessModule.Left, ["tests.told"], TimeSpan.FromSeconds(1), Ct));
+            Assert.Equal(40, await app.Db.FindAsync<long>($"select count(*) from witness_told where witness = {WitnessModule.Left}", Ct));
+        }
+
+        await using (var app = await stage.StartAsync())
+            foreach (var witness in new[] { WitnessModule.Left, WitnessModule.Right })
+            {
+                await EventStage.UntilAsync(app, witness, 80);
+                await EventStage.HasAllAsync(app, witness, keys: 8, count: 10);
+            }
+    }
+
+    [Fact]
     public async Task A_record_that_is_no_event_is_passed_by()
     {
         await using var stage = await KafkaStage.MakeAsync();
