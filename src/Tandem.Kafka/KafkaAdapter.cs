@@ -9,10 +9,7 @@ namespace Tandem.Kafka;
 /// <summary>Kafka in the place of the embedded event log.</summary>
 public static class KafkaHosting
 {
-    /// <summary>
-    /// Lets events go through Kafka when <c>Kafka:BootstrapServers</c> is set. It comes behind the line that chooses the database: changes write
-    /// their events there first.
-    /// </summary>
+    /// <summary>Lets events go through Kafka when <c>Kafka:BootstrapServers</c> is set; changes write them to the database first.</summary>
     public static T UseKafka<T>(this T app) where T : IStoreHost
     {
         app.Use(new KafkaAdapter());

@@ -22,25 +22,6 @@ sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbo
 
     public override string Engine => "postgres";
 
-    public override async Task RunAloneAsync(string name, Func<CancellationToken, Task> work, CancellationToken cancellationToken)
-    {
-        ArgumentNullException.ThrowIfNull(work);
-        var lost = await locks.TakeAsync(name, cancellationToken);
-        using var until = CancellationTokenSource.CreateLinkedTokenSource(lost, cancellationToken);
-        try
-        {
-            await work(until.Token);
-        }
-        catch (OperationCanceledException e) when (lost.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
-        {
-            throw new StoreUnavailableException("postgres", $"The lock on {name} was lost with its connection.", e);
-        }
-        finally
-        {
-            await locks.ReleaseAsync(name);
-        }
-    }
-
     public override Task<T?> FindAsync<T>(Sql sql, CancellationToken cancellationToken = default) where T : default =>
         ReadAsync(sql, async (reader, statement, ct) => await reader.ReadAsync(ct) ? statement.Parser<T>(reader)(reader) : default, cancellationToken);
 
@@ -95,6 +76,28 @@ sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbo
         while (await reader.NextResultAsync(ct));
         return rows;
     }, cancellationToken);
+
+    public override async Task RunAloneAsync(string name, Func<CancellationToken, Task> work, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            var lost = await locks.TakeAsync(name, cancellationToken);
+            using var until = CancellationTokenSource.CreateLinkedTokenSource(lost, cancellationToken);
+            try
+            {
+                await work(until.Token);
+                return;
+            }
+            catch (OperationCanceledException) when (lost.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+            {
+                // Another process may have it by now; wait for it again.
+            }
+            finally
+            {
+                await locks.ReleaseAsync(name);
+            }
+        }
+    }
 
     public override async Task CheckAsync(CancellationToken cancellationToken = default) =>
         await RunAsync<long>([Sql.Raw("update core_heartbeat set beat = beat + 1")], cancellationToken);

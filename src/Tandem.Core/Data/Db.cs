@@ -129,8 +129,8 @@ public sealed class StoreUnavailableException(string store, string message, Exce
     public string Store { get; } = store;
 }
 
-/// <summary>Thrown by a check of readiness: something is away, and requests are answered all the same. The sentence says what waits for it.</summary>
-public sealed class DegradedException(string message, Exception? inner = null) : Exception(message, inner);
-
 /// <summary>A statement broke a rule of the schema: unique, not null, check or foreign key. The transaction it was part of keeps nothing.</summary>
 public sealed class ConstraintViolationException(string message, Exception? inner = null) : Exception(message, inner);
+
+/// <summary>Thrown by a check of readiness: something is away, and requests are answered all the same. The sentence says what waits for it.</summary>
+public sealed class DegradedException(string message, Exception? inner = null) : Exception(message, inner);

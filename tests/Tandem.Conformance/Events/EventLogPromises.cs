@@ -205,14 +205,92 @@ public abstract class EventLogPromises
         app.Db.ListAsync<long>($"select number from witness_told where witness = {WitnessModule.Left} and key = {key} order by place", Ct);
 }
 
-/// <summary>The log in the database: SQLite, or PostgreSQL when TANDEM_TEST_POSTGRES names one.</summary>
-public sealed class DatabaseEventLogTests : EventLogPromises
+/// <summary>The log in SQLite.</summary>
+public sealed class EmbeddedEventLogTests : EventLogPromises
 {
     private protected override Task<EventStage> StageAsync() => Task.FromResult(new EventStage());
 }
 
-/// <summary>The log on Kafka, changes in the same database.</summary>
+/// <summary>The log on Kafka, changes in SQLite.</summary>
 public sealed class KafkaEventLogTests : EventLogPromises
 {
     private protected override async Task<EventStage> StageAsync() => await KafkaStage.MakeAsync();
+}
+
+/// <summary>The log on PostgreSQL.</summary>
+public sealed class PostgresEventLogTests : EventLogPromises
+{
+    static CancellationToken Ct => TestContext.Current.CancellationToken;
+
+    private protected override Task<EventStage> StageAsync()
+    {
+        TestStores.NeedsPostgres();
+        return new EventStage().OnPostgresAsync();
+    }
+
+    [Fact]
+    public async Task A_transaction_that_took_its_number_early_and_commits_late_is_not_missed()
+    {
+        await using var stage = await StageAsync();
+        await using var app = await stage.StartAsync();
+        var (early, late) = (new TaskCompletionSource(), new TaskCompletionSource());
+        var slow = app.Db.InTransactionAsync(async tx =>
+        {
+            await tx.PublishAsync(new Told("k0", 0, false), Ct);
+            // The outbox row, with its number, is written now; the commit waits.
+            await tx.FindAsync<long>(Sql.Raw("select 1"), Ct);
+            early.TrySetResult();
+            await late.Task;
+        }, Ct);
+        await early.Task;
+        for (var number = 0; number < 50; number++)
+            await app.Db.InTransactionAsync(tx => tx.PublishAsync(new Told("k1", number, false), Ct), Ct);
+        // A reader is far behind the number of the slow one by now.
+        await EventStage.UntilAsync(app, WitnessModule.Left, 50);
+        late.SetResult();
+        await slow;
+
+        foreach (var witness in new[] { WitnessModule.Left, WitnessModule.Right })
+        {
+            await EventStage.UntilAsync(app, witness, 51);
+            Assert.Equal([0L], await app.Db.ListAsync<long>($"select number from witness_told where witness = {witness} and key = 'k0'", Ct));
+        }
+    }
+
+    [Fact]
+    public async Task Racing_transactions_on_one_key_keep_their_order_and_none_is_missed_or_doubled()
+    {
+        await using var stage = await StageAsync();
+        await using var app = await stage.StartAsync();
+        await app.Db.ExecuteAsync(Sql.Raw("create table counters (key text primary key, number bigint not null)"), Ct);
+        for (var key = 0; key < 4; key++)
+            await app.Db.ExecuteAsync($"insert into counters values ({"k" + key}, -1)", Ct);
+
+        // Each change reads, changes and publishes its key's number beside many others, some of which linger before they commit.
+        await Parallel.ForEachAsync(Enumerable.Range(0, 400), new ParallelOptions { MaxDegreeOfParallelism = 16, CancellationToken = Ct }, async (i, ct) =>
+            await app.Db.InTransactionAsync(async tx =>
+            {
+                var key = "k" + i % 4;
+                var number = await tx.FindAsync<int>($"update counters set number = number + 1 where key = {key} returning number", ct);
+                await tx.PublishAsync(new Told(key, number, false), ct);
+                if (i % 7 == 0)
+                    await tx.FindAsync<string>(Sql.Raw("select pg_sleep(0.01)::text"), ct);
+            }, ct));
+
+        foreach (var witness in new[] { WitnessModule.Left, WitnessModule.Right })
+        {
+            await EventStage.UntilAsync(app, witness, 400);
+            await EventStage.HasAllAsync(app, witness, keys: 4, count: 100);
+        }
+    }
+}
+
+/// <summary>The log on Kafka, changes in PostgreSQL.</summary>
+public sealed class KafkaOnPostgresTests : EventLogPromises
+{
+    private protected override async Task<EventStage> StageAsync()
+    {
+        TestStores.NeedsPostgres();
+        return await (await KafkaStage.MakeAsync()).OnPostgresAsync();
+    }
 }

@@ -9,9 +9,16 @@ namespace Tandem.Conformance.Events;
 /// <summary>A store under test with the witnesses on it; the program can be started on it again and again.</summary>
 class EventStage : IAsyncDisposable
 {
-    readonly string[] _settings;
+    string[] _settings;
 
     public EventStage(params string[] settings) => _settings = settings;
+
+    /// <summary>The same with changes in PostgreSQL.</summary>
+    public async Task<EventStage> OnPostgresAsync()
+    {
+        _settings = [.. _settings, .. await TestStores.PostgresAsync(Data)];
+        return this;
+    }
 
     static CancellationToken Ct => TestContext.Current.CancellationToken;
 

@@ -69,8 +69,8 @@ public sealed class KafkaTests
     [Fact]
     public async Task Two_processes_share_the_partitions_and_one_takes_over_from_the_other()
     {
-        Assert.SkipUnless(TestStores.OnPostgres, "Two processes need PostgreSQL.");
-        await using var stage = await KafkaStage.MakeAsync();
+        TestStores.NeedsPostgres();
+        await using var stage = await (await KafkaStage.MakeAsync()).OnPostgresAsync();
         await using var stays = await stage.StartAsync();
         await using (var goes = await stage.StartAsync())
         {
