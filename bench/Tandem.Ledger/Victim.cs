@@ -34,6 +34,19 @@ abstract class Victim : IAsyncDisposable
         await GoneAsync();
     }
 
+    /// <summary>Writes what a process says into files, until it ends.</summary>
+    protected static void KeepLog(Process process, string path)
+    {
+        _ = CopyAsync(process.StandardOutput.BaseStream, path + ".log");
+        _ = CopyAsync(process.StandardError.BaseStream, path + ".err");
+
+        static async Task CopyAsync(Stream from, string path)
+        {
+            await using var file = File.Create(path);
+            await from.CopyToAsync(file);
+        }
+    }
+
     /// <summary>A port nobody listens on, below those that outgoing connections are given.</summary>
     public static int FreePort()
     {
@@ -75,9 +88,7 @@ sealed class TandemProcess(string kind, string directory, IReadOnlyList<string> 
         foreach (var argument in (string[])["serve", "--urls", Address, "--Log:Level", "Warning", "--Users:SignUpsPerMinutePerAddress", "0", "--Users:AccessTokenLifetime", "12:00:00", .. settings])
             start.ArgumentList.Add(argument);
         _process = Process.Start(start) ?? throw new InvalidOperationException("The program did not start.");
-        var log = Path.Combine(directory, $"{kind}-{new Uri(Address).Port}-{++_starts:000}");
-        _ = CopyAsync(_process.StandardOutput.BaseStream, log + ".log");
-        _ = CopyAsync(_process.StandardError.BaseStream, log + ".err");
+        KeepLog(_process, Path.Combine(directory, $"{kind}-{new Uri(Address).Port}-{++_starts:000}"));
     }
 
     public override void Kill() => _process?.Kill();
@@ -89,12 +100,6 @@ sealed class TandemProcess(string kind, string directory, IReadOnlyList<string> 
         if (_process is { HasExited: true })
             throw new LedgerException($"A {kind} process stopped by itself with exit code {_process.ExitCode}; its log is in {directory}.");
         return await client.TryGetAsync($"{Address}/health/ready", ct) is not null;
-    }
-
-    static async Task CopyAsync(Stream from, string path)
-    {
-        await using var file = File.Create(path);
-        await from.CopyToAsync(file);
     }
 }
 

@@ -218,8 +218,8 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         services.AddSingleton(typeof(Signal<>));
         services.AddSingleton<Db, SqliteDb>();
         services.AddSingleton(p => new Lazy<Db>(p.GetRequiredService<Db>));
-        services.AddSingleton<IEventLog, EmbeddedEventLog>();
-        services.AddSingleton<IJobQueue, EmbeddedJobQueue>();
+        services.AddSingleton<IEventLog, TableEventLog>();
+        services.AddSingleton<IJobQueue, TableJobQueue>();
         services.AddSingleton<Outbox>();
         services.AddSingleton(p => new ConsumerProgress(p.GetRequiredService<Db>(), p.GetRequiredService<IEventLog>(), _parts.Consumers, p.GetRequiredService<TimeProvider>()));
         services.AddSingleton<RateLimits>();

@@ -146,14 +146,14 @@ sealed class ResourceTable
                     id {schema.Identity},
                     row_version {schema.TypeOf(typeof(long))} not null,
                     row_created_at {schema.TypeOf(typeof(DateTime))} not null,
-                    row_updated_at {schema.TypeOf(typeof(DateTime))} not null{string.Concat(_shape.Columns.Select(c => $",\n    {c.Quoted} {schema.TypeOf(c.StoredType)}"))}
+                    row_updated_at {schema.TypeOf(typeof(DateTime))} not null{string.Concat(_shape.Columns.Select(c => $",\n    {c.Quoted} {schema.Declare(c.StoredType)}"))}
                 );
                 """;
         var script = new StringBuilder();
         foreach (var column in _shape.Columns)
             if (!existing.TryGetValue(column.Name, out var type))
-                script.AppendLine(CultureInfo.InvariantCulture, $"alter table {_name} add column {column.Quoted} {schema.TypeOf(column.StoredType)}{DefaultOf(column, schema)};");
-            else if (!schema.TypeOf(column.StoredType).StartsWith(type, StringComparison.Ordinal))
+                script.AppendLine(CultureInfo.InvariantCulture, $"alter table {_name} add column {column.Quoted} {schema.Declare(column.StoredType)}{DefaultOf(column, schema)};");
+            else if (type != schema.TypeOf(column.StoredType))
                 throw new ConfigurationException(
                     $"{_shape.Type.Name}.{column.MemberName} is kept as {schema.TypeOf(column.StoredType)}, but the column {column.Name} of {_name} holds {type} from an earlier program. "
                     + $"Give the property another name, or move the values over and drop the column: alter table {_name} drop column {column.Quoted}.");
