@@ -149,6 +149,9 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
 
     internal Parts Parts => _parts;
 
+    /// <summary>Every module's name: what <c>--roles</c> can say.</summary>
+    internal IReadOnlyList<string> Roles => [.. _modules.Select(m => m.Name)];
+
     internal IServiceProvider RunningServices => Started.Services;
 
     internal Task WaitForStopAsync() => Started.WaitForShutdownAsync();
