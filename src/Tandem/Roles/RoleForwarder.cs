@@ -178,10 +178,10 @@ sealed class RoleForwarder(IHttpForwarder forwarder, DestinationWatch watch, Hop
             headers.TryAddWithoutValidation("X-Forwarded-Host", httpContext.Request.Host.Value);
         }
 
-        public override ValueTask<bool> TransformResponseAsync(HttpContext httpContext, HttpResponseMessage? proxyResponse, CancellationToken cancellationToken)
+        public override async ValueTask<bool> TransformResponseAsync(HttpContext httpContext, HttpResponseMessage? proxyResponse, CancellationToken cancellationToken)
         {
             if (proxyResponse is null)
-                return new(false);
+                return false;
             if (proxyResponse.Headers.Remove(Hop.StateHeader))
                 httpContext.Items[DrainingKey] = true;
             // The role's word stands where the gateway has said something, too; what answers vary by adds up.
@@ -192,7 +192,11 @@ sealed class RoleForwarder(IHttpForwarder forwarder, DestinationWatch watch, Hop
             // Dropped as a header between neighbours; here it is the answer (RFC 9110, 15.5.22).
             if (proxyResponse.StatusCode == HttpStatusCode.UpgradeRequired && proxyResponse.Headers.Upgrade.Count > 0)
                 headers.Upgrade = proxyResponse.Headers.Upgrade.ToString();
-            return base.TransformResponseAsync(httpContext, proxyResponse, cancellationToken);
+            await base.TransformResponseAsync(httpContext, proxyResponse, cancellationToken);
+            // Sent with the first bytes of the body otherwise; here those may be a long time coming, and the client wants to know that it listens.
+            if (proxyResponse.Content.Headers.ContentType?.MediaType == "text/event-stream")
+                await httpContext.Response.Body.FlushAsync(cancellationToken);
+            return true;
         }
     }
 }
