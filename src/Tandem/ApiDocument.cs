@@ -88,6 +88,15 @@ static partial class ApiDocument
                     Schema = new OpenApiSchema { Type = JsonSchemaType.String },
                 });
 
+        if (metadata.OfType<IdempotencyKey.Mark>().Any())
+            (operation.Parameters ??= []).Add(new OpenApiParameter
+            {
+                Name = IdempotencyKey.Header,
+                In = ParameterLocation.Header,
+                Description = "Drawn by the client, a UUID say: a repetition with the same key and body gets the first answer, and nothing happens twice.",
+                Schema = new OpenApiSchema { Type = JsonSchemaType.String, MinLength = 1, MaxLength = 255 },
+            });
+
         var responses = operation.Responses ??= [];
         foreach (var group in metadata.OfType<Problem>().GroupBy(p => p.Status))
             responses.TryAdd(Key(group.Key), Answer(document, [.. group.DistinctBy(p => p.Code)]));

@@ -6,6 +6,7 @@ using Tandem.Core;
 using Tandem.Core.Configuration;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
+using Tandem.Deploy;
 
 namespace Tandem;
 
@@ -41,6 +42,9 @@ static class CommandLine
             Merge(root, make(host));
         root.Add(ConfigCommand.Make(app));
         root.Add(DoctorCommand.Make(app, host));
+        root.Add(HealthCommand.Make(app));
+        root.Add(DeployCommand.Make(app));
+        root.Add(RestartCommand.Make());
 
         var parsed = root.Parse(words);
         var code = await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false });

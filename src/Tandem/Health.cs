@@ -52,15 +52,17 @@ static class Health
         var checks = new List<(string Name, Func<IServiceProvider, CancellationToken, Task> Check)> { (db.Engine, (_, c) => db.CheckAsync(c)) };
         checks.AddRange(parts.Checks);
         var results = await Task.WhenAll(checks.Select(c => CheckAsync(c.Name, c.Check, services, ct)));
-        var ready = results.All(r => r.Status == "healthy");
+        // What is degraded still answers: taking its processes out of service would make an outage of it.
+        var ready = results.All(r => r.Status != "unavailable");
         if (!ready)
             context.Response.Headers.RetryAfter = "1";
-        var roles = services.GetService<IReadOnlyList<RoleDestinations>>()?.Select(Of).ToList() ?? [];
-        // A gateway without one of its roles still has all the others: to be taken out for it would take them away as well.
-        var status = !ready ? "unavailable" : roles.Any(r => r.Status == "unavailable") ? "degraded" : "ready";
-        return Results.Json(new ReadyView(status, [.. results, .. roles]), statusCode: ready ? 200 : 503);
+        var roles = services.GetService<IReadOnlyList<RoleDestinations>>()?.Select(Of) ?? [];
+        CheckView[] all = [.. results, .. roles];
+        var status = !ready ? "unavailable" : all.All(r => r.Status == "healthy") ? "ready" : "degraded";
+        return Results.Json(new ReadyView(status, all), statusCode: ready ? 200 : 503);
     }
 
+    /// <summary>A gateway without one of its roles still has all the others, and is worth as much as they are: degraded at worst.</summary>
     static CheckView Of(RoleDestinations role)
     {
         var (all, fit) = (role.All.Count, role.All.Count(d => d.Fitness == Fitness.Ready));
@@ -69,27 +71,31 @@ static class Health
             // Anyone may read this: which address is not to be had stands in the log.
             : fit < all ? $"{fit} of {all} processes can be used."
             : null;
-        return new CheckView($"role {role.Role}", fit > 0 ? "healthy" : "unavailable", 0, reason);
+        return new CheckView($"role {role.Role}", reason is null ? "healthy" : "degraded", 0, reason);
     }
 
     internal static async Task<CheckView> CheckAsync(string name, Func<IServiceProvider, CancellationToken, Task> check, IServiceProvider services, CancellationToken ct)
     {
         var started = Stopwatch.GetTimestamp();
-        string? reason = null;
+        var (status, reason) = ("healthy", (string?)null);
         try
         {
             await Task.Run(() => check(services, ct), ct).WaitAsync(CheckTimeout, ct);
         }
         catch (TimeoutException)
         {
-            reason = $"{name} did not answer within {CheckTimeout.TotalSeconds} seconds.";
+            (status, reason) = ("unavailable", $"{name} did not answer within {CheckTimeout.TotalSeconds} seconds.");
+        }
+        catch (DegradedException e)
+        {
+            (status, reason) = ("degraded", e.Message);
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
-            reason = e.Message;
+            (status, reason) = ("unavailable", e.Message);
         }
 
-        return new CheckView(name, reason is null ? "healthy" : "unavailable", Math.Round(Stopwatch.GetElapsedTime(started).TotalMilliseconds, 2), reason);
+        return new CheckView(name, status, Math.Round(Stopwatch.GetElapsedTime(started).TotalMilliseconds, 2), reason);
     }
 }
 
@@ -98,13 +104,13 @@ static class Health
 public sealed record AliveView(string Status);
 
 /// <summary>The answer of <c>GET /health/ready</c>.</summary>
-/// <param name="Status">"ready"; "degraded" where a gateway misses a role; "unavailable"; "draining" before a stop.</param>
+/// <param name="Status">"ready"; "degraded" when something is away and requests are answered all the same; "unavailable", and "draining" before a stop, with 503.</param>
 /// <param name="Checks">Each store and module, and each role that a gateway forwards to.</param>
 public sealed record ReadyView(string Status, IReadOnlyList<CheckView> Checks);
 
 /// <summary>One check.</summary>
 /// <param name="Name">What was checked.</param>
-/// <param name="Status">"healthy" or "unavailable".</param>
+/// <param name="Status">"healthy", "degraded" or "unavailable".</param>
 /// <param name="Milliseconds">How long it took.</param>
-/// <param name="Reason">Why it is unavailable, and what to do; of a role also which of its processes are not to be had.</param>
+/// <param name="Reason">Why it is not healthy, and what to do.</param>
 public sealed record CheckView(string Name, string Status, double Milliseconds, string? Reason);

@@ -152,6 +152,9 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
 
     internal Parts Parts => _parts;
 
+    /// <summary>Every module's name: what <c>--roles</c> can say.</summary>
+    internal IReadOnlyList<string> Roles => [.. _modules.Select(m => m.Name)];
+
     internal IServiceProvider RunningServices => Started.Services;
 
     internal Task WaitForStopAsync() => Started.WaitForShutdownAsync();
@@ -161,8 +164,8 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
     {
         var services = _builder.Services;
         var http = AddCore(services);
-        foreach (var adapter in _adapters)
-            adapter.Add(new StoreBuilder(adapter, services, _parts));
+        foreach (var adapter in _adapters.OrderByDescending(a => a.IsDatabase))
+            _parts.SharesDatabase |= adapter.Add(new StoreBuilder(adapter, services, _parts)) && adapter.IsDatabase;
         RefuseUnknownRoles();
         foreach (var module in _modules)
             module.Add(new ModuleBuilder(module, services, _parts, _server.Runs(module.Name), _server.Runs(module.Name) || _server.Runs("gateway")));
@@ -186,6 +189,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
             services.AddHostedService<EventDispatcher>();
             services.AddHostedService<JobWorker>();
             services.AddHostedService<StoreGauges>();
+            services.AddHostedService<IdempotencySweep>();
             services.AddHostedService(p => p.GetRequiredService<Hop>());
             if (IsForwarding)
                 services.AddHostedService(p => p.GetRequiredService<DestinationWatch>());
@@ -227,8 +231,8 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         services.AddSingleton(typeof(Signal<>));
         services.AddSingleton<Db, SqliteDb>();
         services.AddSingleton(p => new Lazy<Db>(p.GetRequiredService<Db>));
-        services.AddSingleton<IEventLog, EmbeddedEventLog>();
-        services.AddSingleton<IJobQueue, EmbeddedJobQueue>();
+        services.AddSingleton<IEventLog, TableEventLog>();
+        services.AddSingleton<IJobQueue, TableJobQueue>();
         services.AddSingleton<Outbox>();
         services.AddSingleton(p => new ConsumerProgress(p.GetRequiredService<Db>(), p.GetRequiredService<IEventLog>(), _parts.Consumers, p.GetRequiredService<TimeProvider>()));
         services.AddSingleton<RateLimits>();

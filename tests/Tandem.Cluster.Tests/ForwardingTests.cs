@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Net.WebSockets;
+using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
 using System.Threading.Channels;
@@ -168,10 +169,10 @@ public sealed class ForwardingTests
             Assert.Equal("", await reader.ReadLineAsync(Ct));
         }
 
-        var large = new byte[30_000_000];
-        Random.Shared.NextBytes(large);
-        using var echo = await gateway.Http.PostAsync("/echo", new ByteArrayContent(large), Ct);
-        Assert.Equal(large, await echo.Content.ReadAsByteArrayAsync(Ct));
+        var large = Enumerable.Range(0, 30_000_000).Select(i => (byte)(i % 251)).ToArray();
+        using var counted = await gateway.Http.PostAsync("/digest", new ByteArrayContent(large), Ct);
+        Assert.Equal(Convert.ToHexString(SHA256.HashData(large)), await counted.Content.ReadAsStringAsync(Ct));
+        Assert.Equal(large, await gateway.Http.GetByteArrayAsync("/large", Ct));
     }
 
     [Fact]
@@ -232,8 +233,13 @@ public sealed class ForwardingTests
             account = c.Request.Headers["X-Tandem-Account"].ToString(),
             forwarded = c.Request.Headers["X-Forwarded-For"].ToString(),
         }).AllowAnonymous().WithTags("Own");
-        app.MapPost("/echo", (HttpContext c) => c.Request.Body.CopyToAsync(c.Response.Body)).AllowAnonymous().WithTags("Own")
-            .WithMetadata(new RequestSizeLimitAttribute(100_000_000));
+        app.MapPost("/digest", async (Stream body, CancellationToken ct) => Convert.ToHexString(await SHA256.HashDataAsync(body, ct))).AllowAnonymous()
+            .WithTags("Own").WithMetadata(new RequestSizeLimitAttribute(100_000_000));
+        app.MapGet("/large", async (HttpContext c) =>
+        {
+            foreach (var part in Enumerable.Range(0, 30_000_000).Select(i => (byte)(i % 251)).Chunk(1_000_000))
+                await c.Response.Body.WriteAsync(part, c.RequestAborted);
+        }).AllowAnonymous().WithTags("Own");
         app.MapPost("/upload", async (HttpContext c) =>
         {
             var (buffer, total) = (new byte[10_000], 0);

@@ -1,31 +1,29 @@
 namespace Tandem.Cluster.Tests;
 
-/// <summary>A database that several processes serve on.</summary>
+/// <summary>A PostgreSQL database that several processes serve on.</summary>
 sealed class SharedStore : IAsyncDisposable
 {
-    readonly string _root = Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));
+    readonly string _root;
 
-    public string[] Settings => [];
+    /// <summary>What puts a process on it.</summary>
+    public string[] Settings { get; private init; } = [];
 
-    public static Task<SharedStore> MakeAsync()
+    public static async Task<SharedStore> MakeAsync()
     {
-        var store = new SharedStore();
-        Directory.CreateDirectory(store._root);
-        return Task.FromResult(store);
+        TestStores.NeedsPostgres();
+        var root = Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));
+        return new SharedStore(root) { Settings = await TestStores.PostgresAsync(root) };
     }
+
+    SharedStore(string root) => _root = root;
 
     /// <summary>A data directory for one more process.</summary>
-    public string NewDataDirectory()
-    {
-        var directory = Path.Combine(_root, Guid.NewGuid().ToString("n"));
-        Directory.CreateDirectory(directory);
-        File.CreateSymbolicLink(Path.Combine(directory, "tandem.db"), Path.Combine(_root, "shared.db"));
-        return directory;
-    }
+    public string NewDataDirectory() => Path.Combine(_root, Guid.NewGuid().ToString("n"));
 
-    public ValueTask DisposeAsync()
+    public async ValueTask DisposeAsync()
     {
-        Directory.Delete(_root, recursive: true);
-        return ValueTask.CompletedTask;
+        if (Directory.Exists(_root))
+            Directory.Delete(_root, recursive: true);
+        await TestStores.DropAsync(_root);
     }
 }

@@ -13,6 +13,10 @@ public sealed class HttpOptions
     [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
     public TimeSpan RequestTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>How long a request repeated with its Idempotency-Key gets the first one's answer. Default 24 hours; 1 minute to 30 days.</summary>
+    [Range(typeof(TimeSpan), "00:01:00", "30.00:00:00")]
+    public TimeSpan IdempotencyLifetime { get; set; } = TimeSpan.FromHours(24);
+
     /// <summary>
     /// How long a process that is told to stop goes on answering while <c>/health/ready</c> says no, so that whoever sends here goes elsewhere first.
     /// Default: 3 seconds where a gateway of ours has sent here lately, otherwise 0; 0 to 5 minutes.

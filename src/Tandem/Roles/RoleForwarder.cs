@@ -109,14 +109,15 @@ sealed class RoleForwarder(IHttpForwarder forwarder, DestinationWatch watch, Hop
         return new Failure(nothingSent, exception.InnerException?.Message ?? exception.Message);
     }
 
-    /// <summary>May the request be sent again although it may have been worked on? Then its body is kept.</summary>
+    /// <summary>May the request be sent again, although it may have been worked on? Then its body is kept.</summary>
     static async Task<bool> IsRepeatableAsync(HttpContext context)
     {
         var request = context.Request;
         var method = request.Method;
         var isSafe = HttpMethods.IsGet(method) || HttpMethods.IsHead(method) || HttpMethods.IsOptions(method);
         // RFC 9110, 9.2.2. With a condition the second answer would be that the first one's change came between.
-        var isIdempotent = isSafe || (HttpMethods.IsPut(method) || HttpMethods.IsDelete(method)) && StringValues.IsNullOrEmpty(request.Headers.IfMatch)
+        var isOnce = request.Headers.ContainsKey("Idempotency-Key") && context.GetEndpoint()?.Metadata.GetMetadata<IdempotencyKey.Mark>() is not null;
+        var isIdempotent = isSafe || isOnce || (HttpMethods.IsPut(method) || HttpMethods.IsDelete(method)) && StringValues.IsNullOrEmpty(request.Headers.IfMatch)
             && StringValues.IsNullOrEmpty(request.Headers.IfUnmodifiedSince);
         if (!isIdempotent || IsWebSocket(context))
             return false;

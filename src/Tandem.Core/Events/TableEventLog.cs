@@ -6,7 +6,7 @@ namespace Tandem.Core.Events;
 /// The log in the database itself. In SQLite transactions commit one after the other, so the table the change wrote its event to is
 /// already in order: it is outbox and log at once, and nothing has to be copied.
 /// </summary>
-class EmbeddedEventLog(Lazy<Db> db, Signal<IEventLog> signal) : IEventLog
+class TableEventLog(Lazy<Db> db, Signal<IEventLog> signal) : IEventLog
 {
     // Every change of every module comes by here, so its text is made once and not by each of them.
     const string Append = """
@@ -54,7 +54,7 @@ class EmbeddedEventLog(Lazy<Db> db, Signal<IEventLog> signal) : IEventLog
 
             // Remember that nothing up to here was for it, now and then, so that a restart does not search the whole log.
             if (head - position > 10_000)
-                await feed.SkipToAsync(0, head, ct);
+                await feed.SkipToAsync(0, head, head, ct);
             return;
         }
     }
