@@ -56,7 +56,7 @@ static class Health
         var ready = results.All(r => r.Status != "unavailable");
         if (!ready)
             context.Response.Headers.RetryAfter = "1";
-        var roles = services.GetService<IReadOnlyList<RoleDestinations>>()?.Select(Of) ?? [];
+        var roles = services.GetService<IReadOnlyList<RoleDestinations>>()?.Where(r => r.HasEndpoints).Select(Of) ?? [];
         CheckView[] all = [.. results, .. roles];
         var status = !ready ? "unavailable" : all.All(r => r.Status == "healthy") ? "ready" : "degraded";
         return Results.Json(new ReadyView(status, all), statusCode: ready ? 200 : 503);

@@ -289,11 +289,11 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
 
     /// <returns>Where a role's endpoints are mapped: to be served, to be forwarded, or null where this process knows nothing of them.</returns>
     IEndpointRouteBuilder? RoutesOf(IEndpointRouteBuilder routes, string role) =>
-        _server.Runs(role) ? routes : IsForwarding ? RoleRoutes.To(routes, role) : null;
+        _server.Runs(role) ? routes : IsForwarding && AwayRoles.Contains(role) ? RoleRoutes.To(routes, role) : null;
 
     IReadOnlyList<string> AllRoles => [.. _modules.Select(m => m.Name), RoleRoutes.App];
 
-    IReadOnlyList<string> AwayRoles => [.. AllRoles.Where(r => !_server.Runs(r))];
+    IReadOnlyList<string> AwayRoles => [.. AllRoles.Where(r => !_server.Runs(r) && (r != RoleRoutes.App || _dataSources.Count > 0))];
 
     bool IsForwarding => _server.Runs("gateway") && AwayRoles.Count > 0;
 

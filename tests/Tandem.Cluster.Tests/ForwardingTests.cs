@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
@@ -11,7 +12,9 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Timeouts;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.Extensions.DependencyInjection;
+using Tandem.Core.Configuration;
 using Tandem.Core.Http;
+using Tandem.Roles;
 
 namespace Tandem.Cluster.Tests;
 
@@ -106,6 +109,64 @@ public sealed class ForwardingTests
         var roles = health.GetProperty("checks").EnumerateArray().ToDictionary(c => c.GetProperty("name").GetString()!, c => c.GetProperty("reason").GetString());
         Assert.Contains("Gateway:Roles:inference:Addresses", roles["role inference"]);
         Assert.Contains("0 of 1", roles["role users"]);
+    }
+
+    [Theory]
+    [InlineData("--roles", "gateway,usres", "no role usres")]
+    [InlineData("--Gateway:Roles:usres:Addresses:0", "http://a:1", "Gateway:Roles:usres")]
+    [InlineData("--Gateway:Roles:users:Addresses:0", "a:1", "Gateway:Roles:users:Addresses")]
+    [InlineData("--Gateway:Roles:users:Addresses:0", "http://a/b", "Gateway:Roles:users:Addresses")]
+    public async Task A_role_that_cannot_be_stops_the_start(string key, string value, string named)
+    {
+        string[] roles = key == "--roles" ? [] : ["--roles", "gateway"];
+        var e = await Assert.ThrowsAsync<ConfigurationException>(() => TestApp.StartAsync(Program, null, [.. roles, key, value]));
+        Assert.Contains(named, e.Message);
+    }
+
+    [Fact]
+    public async Task What_was_worked_on_and_lost_is_sent_again_only_when_nothing_can_happen_twice()
+    {
+        var seen = new ConcurrentQueue<string>();
+        await using var cluster = await Cluster.StartAsync(app => app.MapMethods("/dies", ["GET", "POST", "PUT"], (HttpContext c) =>
+        {
+            seen.Enqueue(c.Request.Method);
+            c.Abort();
+            return Task.CompletedTask;
+        }).AllowAnonymous());
+        var role = await cluster.AddAsync("app");
+        var gateway = await cluster.AddGatewayAsync(role);
+        foreach (var (method, times) in new[] { (HttpMethod.Get, 3), (HttpMethod.Put, 3), (HttpMethod.Post, 1) })
+        {
+            using var request = new HttpRequestMessage(method, "/dies") { Content = method == HttpMethod.Get ? null : new StringContent("{}") };
+            // The endpoint does not honour the key, so it is no reason to repeat.
+            request.Headers.Add("Idempotency-Key", "1");
+            request.Headers.Add("Origin", "https://app.example.com");
+            using var response = await gateway.Http.SendAsync(request, Ct);
+            await response.ShouldBeProblemAsync(502, "gateway/outcome-unknown");
+            Assert.Equal("*", response.Headers.GetValues("Access-Control-Allow-Origin").Single());
+            Assert.Equal(times, seen.Count(m => m == method.Method));
+        }
+    }
+
+    [Fact]
+    public void Of_the_fittest_processes_the_one_with_less_to_do_is_chosen_and_none_twice()
+    {
+        var role = new RoleDestinations("users", "", [], TimeProvider.System);
+        Assert.Null(role.Choose(null));
+        role.Set(["http://a", "http://b", "http://c", "http://d"]);
+        var (a, b, c, d) = (role.All[0], role.All[1], role.All[2], role.All[3]);
+        (a.Fitness, b.Fitness, c.Fitness, d.Fitness) = (Fitness.Ready, Fitness.Ready, Fitness.Alive, Fitness.Away);
+        a.Begin();
+        for (var i = 0; i < 50; i++)
+            Assert.Same(b, role.Choose(null));
+        Assert.Same(a, role.Choose([b]));
+        Assert.Same(c, role.Choose([b, a]));
+        Assert.Same(d, role.Choose([b, a, c]));
+        Assert.Null(role.Choose([b, a, c, d]));
+        // Whoever stays in the DNS keeps what is known of it.
+        role.Set(["http://b", "http://e"]);
+        Assert.Same(b, role.All[0]);
+        Assert.Equal(Fitness.Unknown, role.All[1].Fitness);
     }
 
     [Fact]

@@ -90,6 +90,47 @@ public sealed class RestartTests
         Assert.Equal(201, (int)(await waiting).StatusCode);
     }
 
+    [Fact]
+    public async Task A_process_that_is_told_to_stop_says_so_first_and_answers_meanwhile()
+    {
+        await using var store = await SharedStore.MakeAsync();
+        await using var role = await Programs.ServeAsync(store.NewDataDirectory(), [.. store.Settings, "--roles", "users", "--Http:DrainTime", "00:01:00"]);
+        using (Process.Start("kill", $"-TERM {role.Process.Id}")!)
+            await Eventually.TrueAsync(async () => (int)(await role.Http.GetAsync("/health/ready", Ct)).StatusCode == 503);
+        Assert.Equal("draining", (await (await role.Http.GetAsync("/health/ready", Ct)).JsonAsync(503)).GetProperty("status").GetString());
+        using var alive = await role.Http.GetAsync("/health", Ct);
+        Assert.Equal(200, (int)alive.StatusCode);
+        Assert.True(alive.Headers.ConnectionClose);
+        Assert.Equal(401, (int)(await role.Http.GetAsync("/users", Ct)).StatusCode);
+        // Whoever asks again does not want to wait.
+        using (Process.Start("kill", $"-TERM {role.Process.Id}")!)
+            await role.Process.WaitForExitAsync(Ct).WaitAsync(TimeSpan.FromSeconds(30), Ct);
+        Assert.Equal(0, role.Process.ExitCode);
+    }
+
+    [Fact]
+    public async Task The_doctor_of_a_gateway_looks_at_its_roles()
+    {
+        await using var store = await SharedStore.MakeAsync();
+        await using var role = await RoleAsync(store, FreePort());
+        var (code, said) = await DoctorAsync(role.Address);
+        Assert.Contains("1 of 1 processes are ready", said);
+        Assert.Equal(0, code);
+        (code, said) = await DoctorAsync("http://127.0.0.1:1");
+        Assert.Contains("http://127.0.0.1:1 cannot be reached", said);
+        Assert.Contains("Gateway:Roles:users:Addresses", said);
+        Assert.Equal(1, code);
+
+        async Task<(int Code, string Said)> DoctorAsync(string address)
+        {
+            using var process = Programs.Start(["doctor", "--data", store.NewDataDirectory(), "--urls", $"http://127.0.0.1:{FreePort()}", .. store.Settings,
+                "--roles", "gateway", "--Gateway:Roles:users:Addresses:0", address]);
+            var said = await process.StandardOutput.ReadToEndAsync(Ct);
+            await process.WaitForExitAsync(Ct);
+            return (process.ExitCode, said);
+        }
+    }
+
     static Task<Programs.Server> GatewayAsync(SharedStore store, int[] ports, params string[] settings) => Programs.ServeAsync(store.NewDataDirectory(),
         [.. store.Settings, "--roles", "gateway", .. settings, .. ports.Index().SelectMany(p => new[] { $"--Gateway:Roles:others:Addresses:{p.Index}", $"http://127.0.0.1:{p.Item}" })]);
 

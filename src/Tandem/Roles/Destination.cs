@@ -70,6 +70,9 @@ sealed class RoleDestinations
 
     public IReadOnlyList<Destination> All => _all;
 
+    /// <summary>False for a module that only handles events and jobs: nobody misses its processes here.</summary>
+    public bool HasEndpoints { get; set; }
+
     /// <summary>How long nothing has been heard of any of them.</summary>
     public TimeSpan Silence => _clock.GetElapsedTime(Volatile.Read(ref _reachedAt));
 

@@ -19,7 +19,6 @@ sealed class DestinationWatch : BackgroundService
     const int ReadyEvery = 5;
     const int ResolveEvery = 5;
 
-    // Bytes of an answer that says what is wrong; of a probe nobody reads more.
     readonly IReadOnlyList<RoleDestinations> _roles;
     readonly Hop _hop;
     readonly TimeProvider _clock;

@@ -43,7 +43,8 @@ static class RoleRoutes
     public static IEndpointRouteBuilder To(IEndpointRouteBuilder routes, string role)
     {
         var services = routes.ServiceProvider;
-        var forward = services.GetRequiredService<RoleForwarder>().To(services.GetRequiredService<IReadOnlyList<RoleDestinations>>().First(r => r.Role == role));
+        var destinations = services.GetRequiredService<IReadOnlyList<RoleDestinations>>().First(r => r.Role == role);
+        var forward = services.GetRequiredService<RoleForwarder>().To(destinations);
         var group = routes.MapGroup("");
         ((IEndpointConventionBuilder)group).Finally(endpoint =>
         {
@@ -51,6 +52,7 @@ static class RoleRoutes
             if (endpoint.RequestDelegate is { } handler && !endpoint.Metadata.OfType<MethodInfo>().Any())
                 endpoint.Metadata.Add(handler.Method);
             endpoint.RequestDelegate = forward;
+            destinations.HasEndpoints = true;
         });
         return group;
     }
