@@ -76,11 +76,15 @@ sealed class RevocationWatch(Db db, Keys keys, Revocations revocations, IBackpla
 
     async Task WatchAsync(CancellationToken ct)
     {
-        var (failing, cleaned) = (false, clock.UtcNow());
+        var (failing, cleaned, hasKey) = (false, clock.UtcNow(), false);
         using var timer = new PeriodicTimer(Interval);
         while (await NextAsync(timer, ct))
             try
             {
+                // Before anyone signs in: another process would refuse the first token until it had heard of its key.
+                if (!hasKey)
+                    await keys.SigningAsync(ct);
+                hasKey = true;
                 await LookAsync(ct);
                 if (clock.UtcNow() - cleaned > CleanUpInterval)
                     await CleanUpAsync(cleaned = clock.UtcNow(), ct);
