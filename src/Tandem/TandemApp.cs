@@ -198,7 +198,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         var migrator = app.Services.GetRequiredService<Migrator>();
         migrator.Migrate(
             [.. MigratedAssemblies().SelectMany(a => Migrator.Embedded(a.Module, a.Assembly, migrator.Engine))],
-            [.. _modules.Select(m => (Func<Schema, string>)m.MissingSchema)]);
+            [.. _modules.Select(m => (Func<Schema, string>)m.MissingSchema)], wait: serving);
         if (serving)
             Pipeline(app);
         return app;

@@ -54,6 +54,22 @@ public sealed class CommandLineTests : IDisposable
     }
 
     [Fact]
+    public async Task A_server_waits_for_its_database_and_a_command_does_not()
+    {
+        // Nobody listens on port 1.
+        string[] nobody = ["--Postgres:ConnectionString", "Host=127.0.0.1;Port=1;Database=tandem;Username=tandem"];
+
+        var (code, output, error) = await RunAsync(["serve", "--urls", "http://127.0.0.1:0", "--Postgres:StartTimeout", "00:00:01", .. nobody]);
+        Assert.Equal(1, code);
+        Assert.Contains("Waiting for the database before serving", output + error);
+        Assert.Contains("The database server 127.0.0.1:1/tandem does not answer", error);
+
+        (code, output, error) = await RunAsync(["user", "list", .. nobody]);
+        Assert.Equal(1, code);
+        Assert.DoesNotContain("Waiting", output + error);
+    }
+
+    [Fact]
     public async Task A_second_server_on_the_same_data_says_so_and_stops()
     {
         TestStores.OnlyEmbedded();
