@@ -43,6 +43,7 @@ sealed class PostgresAdapter : StoreAdapter
         services.Replace(ServiceDescriptor.Singleton<IEventLog>(p => p.GetRequiredService<PostgresEventLog>()));
         services.Replace(ServiceDescriptor.Singleton<IJobQueue, PostgresJobQueue>());
         services.AddHostedService<PostgresService>();
+        store.Observe("Npgsql");
         return true;
     }
 }

@@ -94,6 +94,24 @@ public sealed class CommandLineTests : IDisposable
     }
 
     [Fact]
+    public async Task SIGTERM_while_it_starts_ends_it_in_order()
+    {
+        // Somewhere in its start, which takes about half a second.
+        await Parallel.ForEachAsync(Enumerable.Range(1, 8), new ParallelOptions { MaxDegreeOfParallelism = 2, CancellationToken = Ct }, async (i, ct) =>
+        {
+            var data = Path.Combine(_data, $"{i}");
+            using var server = Programs.Start("serve", "--data", data, "--urls", "http://127.0.0.1:0", "--Log:Level", "Warning");
+            var (said, complained) = (server.StandardOutput.ReadToEndAsync(ct), server.StandardError.ReadToEndAsync(ct));
+            await Eventually.TrueAsync(() => Task.FromResult(server.HasExited || server.TotalProcessorTime > TimeSpan.FromMilliseconds(80 * i)));
+            using (var kill = System.Diagnostics.Process.Start("kill", ["-TERM", server.Id.ToString()]))
+                await kill.WaitForExitAsync(ct);
+            await server.WaitForExitAsync(ct);
+            Assert.True(server.ExitCode is 0 or 143, $"{server.ExitCode}: {await said}{await complained}");
+            Assert.DoesNotContain("Unhandled", await said + await complained);
+        });
+    }
+
+    [Fact]
     public async Task SIGTERM_finishes_the_request_in_flight()
     {
         await using var server = await Programs.ServeAsync(_data);
