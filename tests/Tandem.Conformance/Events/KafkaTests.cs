@@ -67,6 +67,28 @@ public sealed class KafkaTests
     }
 
     [Fact]
+    public async Task The_program_stops_in_order_while_the_brokers_are_away()
+    {
+        await using var stage = await KafkaStage.MakeAsync();
+        var first = await stage.StartAsync();
+        await EventStage.TellAsync(first, keys: 6, first: 0, count: 5);
+        await EventStage.UntilAsync(first, WitnessModule.Left, 30);
+        await stage.Cluster.TellAsync("down all");
+        await EventStage.TellAsync(first, keys: 6, first: 5, count: 5);
+        // Less than a supervisor waits before it kills.
+        await first.DisposeAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(8), Ct);
+
+        // Started while they are still away, it serves; then everything flows.
+        await using (var app = await stage.StartAsync())
+        {
+            await EventStage.TellAsync(app, keys: 6, first: 10, count: 5);
+            await stage.Cluster.TellAsync("up all");
+            await EventStage.UntilAsync(app, WitnessModule.Left, 90);
+            await EventStage.HasAllAsync(app, WitnessModule.Left, keys: 6, count: 15);
+        }
+    }
+
+    [Fact]
     public async Task Two_processes_share_the_partitions_and_one_takes_over_from_the_other()
     {
         TestStores.NeedsPostgres();
