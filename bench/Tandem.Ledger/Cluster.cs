@@ -5,12 +5,13 @@ namespace Tandem.Ledger;
 /// <param name="Victims">In the order in which they are started.</param>
 sealed record Cluster(IReadOnlyList<string> Addresses, IReadOnlyList<Victim> Victims) : IAsyncDisposable
 {
-    public static IEnumerable<string> Shapes => ["embedded", "postgres"];
+    public static IEnumerable<string> Shapes => ["embedded", "postgres", "split"];
 
     public static Cluster Make(string shape, string directory) => shape switch
     {
         "embedded" => Embedded(directory),
         "postgres" => OnPostgres(directory),
+        "split" => Split(directory),
         _ => throw new LedgerException($"There is no shape {shape}."),
     };
 
@@ -28,6 +29,19 @@ sealed record Cluster(IReadOnlyList<string> Addresses, IReadOnlyList<Victim> Vic
         var processes = Enumerable.Range(1, 2).Select(n =>
             new TandemProcess("tandem", directory, ["--data", Path.Combine(directory, $"data{n}"), "--Postgres:ConnectionString", postgres.ConnectionString])).ToList();
         return new Cluster([.. processes.Select(p => p.Address)], [postgres, .. processes]);
+    }
+
+    /// <summary>Two gateways in front of processes that have a role each, on one database.</summary>
+    static Cluster Split(string directory)
+    {
+        var postgres = new Postgres(directory);
+        TandemProcess[] roles = [Process("users"), Process("items"), Process("items"), Process("ledger")];
+        string[] addresses = [.. roles.GroupBy(r => r.Kind).SelectMany(g => g.SelectMany((r, i) => (string[])[$"--Gateway:Roles:{g.Key}:Addresses:{i}", r.Address]))];
+        TandemProcess[] gateways = [Process("gateway", addresses), Process("gateway", addresses)];
+        return new Cluster([.. gateways.Select(g => g.Address)], [postgres, .. roles, .. gateways]);
+
+        TandemProcess Process(string role, params string[] settings) => new(role, directory,
+            ["--data", Path.Combine(directory, $"{role}-{Guid.NewGuid():n}"), "--roles", role, "--Postgres:ConnectionString", postgres.ConnectionString, .. settings]);
     }
 
     public async Task StartAsync(Client client, CancellationToken ct)
