@@ -18,6 +18,7 @@ using Tandem.Core.Adapters;
 using Tandem.Core.Configuration;
 using Tandem.Core.Data;
 using Tandem.Core.Events;
+using Tandem.Core.Files;
 using Tandem.Core.Http;
 using Tandem.Core.Jobs;
 using Tandem.Core.Resources;
@@ -214,6 +215,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         services.AddSingleton(_server);
         services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton(_ => new DataDirectory(_server.Data));
+        services.AddSingleton<IFileStore, DirectoryFiles>();
         services.AddSingleton(typeof(Signal<>));
         services.AddSingleton<Db, SqliteDb>();
         services.AddSingleton(p => new Lazy<Db>(p.GetRequiredService<Db>));
