@@ -12,6 +12,15 @@ static class Durable
         FlushFolder(Path.GetDirectoryName(Path.GetFullPath(to))!); // a file is in one
     }
 
+    /// <summary>Gives a file a second name.</summary>
+    public static void Link(string file, string name)
+    {
+        if (OperatingSystem.IsWindows() || link(file, name) != 0)
+            // Some file systems have no second names; a copy does the same and takes longer.
+            File.Copy(file, name);
+        FlushFolder(Path.GetDirectoryName(Path.GetFullPath(name))!); // a file is in one
+    }
+
     /// <summary>A rename is in the folder, and the folder is a file of its own to be flushed; .NET opens no folders.</summary>
     public static void FlushFolder(string folder)
     {
@@ -36,6 +45,9 @@ static class Durable
 
     [DllImport("libc", SetLastError = true)]
     static extern int open([MarshalAs(UnmanagedType.LPUTF8Str)] string path, int flags);
+
+    [DllImport("libc", SetLastError = true)]
+    static extern int link([MarshalAs(UnmanagedType.LPUTF8Str)] string file, [MarshalAs(UnmanagedType.LPUTF8Str)] string name);
 
     [DllImport("libc", SetLastError = true)]
     static extern int fsync(int handle);
