@@ -10,4 +10,7 @@ static class Telemetry
 
     public static readonly ActivitySource Source = new(Name);
     public static readonly Meter Meter = new(Name);
+
+    public static readonly Histogram<double> CommitDuration =
+        Meter.CreateHistogram<double>("tandem.core.commit.duration", "s", "How long a commit took: of SQLite with the bodies of its transactions, of PostgreSQL by itself");
 }

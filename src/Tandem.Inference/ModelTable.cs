@@ -73,7 +73,7 @@ sealed class ModelTable(Db db)
                 throw new TrainingException($"There are {Limits.Models} models already; give this one the name of one of them.");
 
             var version = await tx.FindAsync<long>($"select coalesce(max(version), 0) + 1 from inference_versions where name = {name}");
-            var isDefault = current?.IsDefault ?? await tx.FindAsync<long>($"select count(*) from inference_models where is_default = 1") == 0;
+            var isDefault = current?.IsDefault ?? await tx.FindAsync<long>($"select count(*) from inference_models where is_default") == 0;
             await tx.ExecuteAsync($"""
                 insert into inference_versions (name, version, digest, kind, schema, metrics, created_at)
                 values ({name}, {version}, {digest}, {model.Kind}, {schema}, {metrics}, {now})
@@ -92,8 +92,8 @@ sealed class ModelTable(Db db)
     {
         if (await tx.FindAsync<long>($"select count(*) from inference_models where name = {name}") == 0)
             return false;
-        await tx.ExecuteAsync($"update inference_models set is_default = 0 where is_default = 1 and name <> {name}");
-        await tx.ExecuteAsync($"update inference_models set is_default = 1 where name = {name}");
+        await tx.ExecuteAsync($"update inference_models set is_default = false where is_default and name <> {name}");
+        await tx.ExecuteAsync($"update inference_models set is_default = true where name = {name}");
         return true;
     }, ct);
 

@@ -1,6 +1,8 @@
 using Tandem;
+using Tandem.Postgres;
 
 var app = TandemApp.Create(args);
+app.UsePostgres();
 app.Resource<Item>("/items");
 return await app.RunAsync();
 

@@ -24,8 +24,8 @@ static class UserEndpoints
         users.MapDelete("{id}", Delete).WithSummary("Delete an account with its sessions").Answers(UserProblems.NotYours, UserProblems.NotFound, UserProblems.LastAdministrator);
     }
 
-    static async Task<Results<Created<UserView>, ProblemResult>> Register(NewUser user, HttpContext context, UsersOptions options, UserTable users,
-        Passwords passwords, RateLimits limits, ITokenVerifier tokens, TimeProvider clock, CancellationToken ct)
+    static async Task<Results<Created<UserView>, ProblemResult>> Register(NewUser user, IdempotencyKey? key, HttpContext context, UsersOptions options,
+        UserTable users, Passwords passwords, RateLimits limits, SignInLimits signIns, ITokenVerifier tokens, TimeProvider clock, CancellationToken ct)
     {
         if (!MayAdd(context.Request, tokens))
         {
@@ -35,13 +35,27 @@ static class UserEndpoints
                 return refusal;
         }
 
-        // Asked before the expensive hash; the insert below decides.
-        if (await users.FindAsync(user.Email, ct) is not null)
+        // Asked before the expensive hash; the insert below decides. Of a repetition the e-mail is taken: by itself.
+        if (key is null && await users.FindAsync(user.Email, ct) is not null)
             return Problem.Of(UserProblems.EmailTaken);
         var hash = await passwords.HashAsync(user.Password, ct);
-        return await users.AddAsync(user, hash, Role.Person, clock.UtcNow(), ct) is { } account
-            ? TypedResults.Created($"/users/{account.Id}", UserView.Of(account))
-            : Problem.Of(UserProblems.EmailTaken);
+        if (await users.RegisterAsync(key?.About(user.Email, user.Name), user, hash, clock.UtcNow(), ct) is not { } registered)
+            return Problem.Of(UserProblems.EmailTaken);
+        if (registered.PasswordHash != hash && await RefuseAsync(context, user, registered, passwords, signIns, ct) is { } unlike)
+            return unlike;
+        return TypedResults.Created($"/users/{registered.Account.Id}", UserView.Of(registered.Account));
+    }
+
+    /// <summary>A repetition must also have the first one's password; whoever tries others is limited like at a sign-in.</summary>
+    static async Task<ProblemResult?> RefuseAsync(HttpContext context, NewUser user, Registered registered, Passwords passwords, SignInLimits signIns, CancellationToken ct)
+    {
+        var attempt = await signIns.TakeAsync(ClientAddress.Of(context), user.Email, () => Task.FromResult(false));
+        if (attempt.Limit is { Allowed: false } limit)
+            return limit.Refusal("Too many attempts at this account; try again after the time in Retry-After.");
+        if (!await passwords.VerifyAsync(user.Password, registered.PasswordHash, ct))
+            return Problem.Of(HttpProblems.IdempotencyKeyReused);
+        attempt.Succeeded?.Invoke();
+        return null;
     }
 
     static async Task<Ok<UserView[]>> List(UserTable users, HttpContext context,

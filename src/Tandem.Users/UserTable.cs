@@ -1,5 +1,6 @@
 using Tandem.Core.Contracts;
 using Tandem.Core.Data;
+using Tandem.Core.Http;
 using Tandem.Users.Tokens;
 
 namespace Tandem.Users;
@@ -33,28 +34,33 @@ sealed class UserTable(Db db, Sessions sessions)
     /// <param name="hash">Of the password.</param>
     /// <param name="role">What the account may do.</param>
     /// <param name="now">UTC.</param>
-    public Task<Account?> AddAsync(NewUser user, string hash, Role role, DateTime now, CancellationToken ct)
+    public Task<Account?> AddAsync(NewUser user, string hash, Role role, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
+        role == Role.FirstAdministrator && await tx.FindAsync<long>($"select count(*) from users_accounts where is_administrator", ct) > 0
+            ? null
+            : await InsertAsync(tx, user, hash, role, now), ct);
+
+    /// <summary>Signs a person up, once per key.</summary>
+    /// <returns>The stored account with its hash, which is another one than <paramref name="hash"/> when it was stored before; null when the e-mail is taken.</returns>
+    public Task<Registered?> RegisterAsync(IdempotencyKey? key, NewUser user, string hash, DateTime now, CancellationToken ct) => db.OnceAsync(key, async tx =>
+        await InsertAsync(tx, user, hash, Role.Person, now) is { } account ? new Registered(account, hash) : null, ct);
+
+    static async Task<Account?> InsertAsync(Transaction tx, NewUser user, string hash, Role role, DateTime now)
     {
         // Whole seconds on the wire: every client of the contract reads them.
         var created = new DateTime(now.Ticks - now.Ticks % TimeSpan.TicksPerSecond, DateTimeKind.Utc);
-        return db.InTransactionAsync(async tx =>
-        {
-            if (role == Role.FirstAdministrator && await tx.FindAsync<long>($"select count(*) from users_accounts where is_administrator", ct) > 0)
-                return null;
-            var account = await tx.FindAsync<Account>($"""
-                insert into users_accounts (email, name, password_hash, is_administrator, is_active, created_at)
-                values ({Fold(user.Email)}, {user.Name}, {hash}, {role != Role.Person}, {true}, {created})
-                on conflict (email) do nothing
-                returning id, email, name, created_at, is_active, is_administrator
-                """, ct);
-            if (account is not null)
-                await tx.PublishAsync(new UserRegistered(account.Id, account.CreatedAt), ct);
-            return account;
-        }, ct);
+        var account = await tx.FindAsync<Account>($"""
+            insert into users_accounts (email, name, password_hash, is_administrator, is_active, created_at)
+            values ({Fold(user.Email)}, {user.Name}, {hash}, {role != Role.Person}, {true}, {created})
+            on conflict (email) do nothing
+            returning id, email, name, created_at, is_active, is_administrator
+            """, CancellationToken.None);
+        if (account is not null)
+            await tx.PublishAsync(new UserRegistered(account.Id, account.CreatedAt), CancellationToken.None);
+        return account;
     }
 
     /// <returns>The changed account, or null when there is none.</returns>
-    /// <exception cref="Core.Http.ProblemException">It is the last active administrator and would no longer be one.</exception>
+    /// <exception cref="ProblemException">It is the last active administrator and would no longer be one.</exception>
     public Task<Account?> ChangeAsync(long id, AccountChange change, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
     {
         if (await tx.FindAsync<Account>(Locked(id), ct) is not { } before)
@@ -84,7 +90,7 @@ sealed class UserTable(Db db, Sessions sessions)
     }, ct);
 
     /// <returns>False when there is no such account.</returns>
-    /// <exception cref="Core.Http.ProblemException">It is the last active administrator.</exception>
+    /// <exception cref="ProblemException">It is the last active administrator.</exception>
     public Task<bool> DeleteAsync(long id, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
     {
         if (await tx.FindAsync<Account>(Locked(id), ct) is not { } account)
@@ -114,7 +120,7 @@ sealed class UserTable(Db db, Sessions sessions)
     {
         if (account is { IsAdministrator: true, IsActive: true } && await tx.FindAsync<long>(
             $"select count(*) from users_accounts where is_administrator and is_active and id <> {account.Id}", ct) == 0)
-            throw new Core.Http.ProblemException(UserProblems.LastAdministrator);
+            throw new ProblemException(UserProblems.LastAdministrator);
     }
 
     static string Fold(string email) => email.ToLowerInvariant();
@@ -122,6 +128,9 @@ sealed class UserTable(Db db, Sessions sessions)
 
 /// <summary>A row without its hash.</summary>
 sealed record Account(long Id, string Email, string Name, DateTime CreatedAt, bool IsActive, bool IsAdministrator);
+
+/// <summary>What came of a sign-up.</summary>
+sealed record Registered(Account Account, string PasswordHash);
 
 /// <summary>What a sign-in is checked against.</summary>
 sealed record Credentials(long Id, string PasswordHash, bool IsActive);

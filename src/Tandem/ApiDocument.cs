@@ -51,7 +51,7 @@ static partial class ApiDocument
         document.Info = new OpenApiInfo
         {
             Title = "Tandem",
-            Version = typeof(TandemApp).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "",
+            Version = TandemApp.Version,
             Description = "Endpoints with a lock want a token: press Authorize and sign in, or send `Authorization: Bearer` with a token from `POST /token`. "
                 + "Every error is RFC 9457 `application/problem+json`; its `type` is a stable code.",
         };
@@ -87,6 +87,15 @@ static partial class ApiDocument
                     Required = true,
                     Schema = new OpenApiSchema { Type = JsonSchemaType.String },
                 });
+
+        if (metadata.OfType<IdempotencyKey.Mark>().Any())
+            (operation.Parameters ??= []).Add(new OpenApiParameter
+            {
+                Name = IdempotencyKey.Header,
+                In = ParameterLocation.Header,
+                Description = "Drawn by the client, a UUID say: a repetition with the same key and body gets the first answer, and nothing happens twice.",
+                Schema = new OpenApiSchema { Type = JsonSchemaType.String, MinLength = 1, MaxLength = 255 },
+            });
 
         var responses = operation.Responses ??= [];
         foreach (var group in metadata.OfType<Problem>().GroupBy(p => p.Status))

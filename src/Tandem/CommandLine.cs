@@ -6,6 +6,8 @@ using Tandem.Core;
 using Tandem.Core.Configuration;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
+using Tandem.Backup;
+using Tandem.Deploy;
 
 namespace Tandem;
 
@@ -35,12 +37,18 @@ static class CommandLine
 
     static async Task<int> ParseAsync(TandemApp app, string[] words)
     {
-        var host = new CommandHost(app, app.Register());
+        var http = app.Register();
+        var host = new CommandHost(app, http);
         var root = new RootCommand(Description) { new Command("serve", "Serve until stopped (Ctrl-C or SIGTERM)") };
         foreach (var make in app.Parts.Commands)
             Merge(root, make(host));
         root.Add(ConfigCommand.Make(app));
         root.Add(DoctorCommand.Make(app, host));
+        root.Add(HealthCommand.Make(app));
+        root.Add(BackupCommand.Make(app, http));
+        root.Add(RestoreCommand.Make(app, http));
+        root.Add(DeployCommand.Make(app));
+        root.Add(RestartCommand.Make());
 
         var parsed = root.Parse(words);
         var code = await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false });

@@ -15,6 +15,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Tandem.Core;
 using Tandem.Core.Adapters;
+using Tandem.Core.Backup;
 using Tandem.Core.Configuration;
 using Tandem.Core.Data;
 using Tandem.Core.Events;
@@ -150,6 +151,13 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
 
     internal Parts Parts => _parts;
 
+    /// <summary>Every module's name: what <c>--roles</c> can say.</summary>
+    internal IReadOnlyList<string> Roles => [.. _modules.Select(m => m.Name)];
+
+    /// <summary>The version of this program, such as 1.2.3.</summary>
+    internal static string Version { get; } = System.Reflection.CustomAttributeExtensions.GetCustomAttribute<System.Reflection.AssemblyInformationalVersionAttribute>(typeof(TandemApp).Assembly)
+        ?.InformationalVersion.Split('+')[0] ?? "";
+
     internal IServiceProvider RunningServices => Started.Services;
 
     internal Task WaitForStopAsync() => Started.WaitForShutdownAsync();
@@ -168,8 +176,14 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         return http;
     }
 
+    /// <summary>What the stores are brought to.</summary>
+    internal ProgramSchema Schema => new(
+        engine => [.. MigratedAssemblies().SelectMany(a => Migrator.Embedded(a.Module, a.Assembly, engine))],
+        [.. _modules.Select(m => (Func<Schema, string>)m.MissingSchema)]);
+
     /// <summary>Makes the container and the pipeline, and brings the stores to the program's schema.</summary>
-    internal WebApplication Build(HttpOptions http, bool serving)
+    /// <param name="migrate">False leaves the stores as they are, for what copies them.</param>
+    internal WebApplication Build(HttpOptions http, bool serving, bool migrate = true)
     {
         var services = _builder.Services;
         services.AddSingleton(new LogTarget(IsError: !serving));
@@ -181,6 +195,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
             services.AddHostedService<EventDispatcher>();
             services.AddHostedService<JobWorker>();
             services.AddHostedService<StoreGauges>();
+            services.AddHostedService<IdempotencySweep>();
         }
 
         _builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
@@ -192,10 +207,8 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         services.Configure<HostOptions>(o => o.ShutdownTimeout = http.ShutdownTimeout + TimeSpan.FromSeconds(5));
         var app = _app = _builder.Build();
         _late.Services = app.Services;
-        var migrator = app.Services.GetRequiredService<Migrator>();
-        migrator.Migrate(
-            [.. MigratedAssemblies().SelectMany(a => Migrator.Embedded(a.Module, a.Assembly, migrator.Engine))],
-            [.. _modules.Select(m => (Func<Schema, string>)m.MissingSchema)]);
+        if (migrate)
+            Schema.Complete(app.Services.GetRequiredService<Migrator>());
         if (serving)
             Pipeline(app);
         return app;
@@ -216,11 +229,13 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton(_ => new DataDirectory(_server.Data));
         services.AddSingleton<IFileStore, DirectoryFiles>();
+        services.AddSingleton<StoreTables, SqliteTables>();
+        services.AddSingleton<WholeStore>();
         services.AddSingleton(typeof(Signal<>));
         services.AddSingleton<Db, SqliteDb>();
         services.AddSingleton(p => new Lazy<Db>(p.GetRequiredService<Db>));
-        services.AddSingleton<IEventLog, EmbeddedEventLog>();
-        services.AddSingleton<IJobQueue, EmbeddedJobQueue>();
+        services.AddSingleton<IEventLog, TableEventLog>();
+        services.AddSingleton<IJobQueue, TableJobQueue>();
         services.AddSingleton<Outbox>();
         services.AddSingleton(p => new ConsumerProgress(p.GetRequiredService<Db>(), p.GetRequiredService<IEventLog>(), _parts.Consumers, p.GetRequiredService<TimeProvider>()));
         services.AddSingleton<RateLimits>();
@@ -269,7 +284,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
     }
 
     /// <summary>One server per data directory: two would each keep limits, caches and open sockets that the other does not know of.</summary>
-    FileStream TakeServeLock()
+    internal FileStream TakeServeLock()
     {
         var path = new DataDirectory(_server.Data).Combine("serve.lock");
         try

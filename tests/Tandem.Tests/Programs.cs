@@ -16,6 +16,9 @@ static class Programs
         };
         foreach (var arg in args)
             start.ArgumentList.Add(arg);
+        if (Array.IndexOf(args, "--data") is >= 0 and var at && at + 1 < args.Length && !args.Contains("--Postgres:ConnectionString"))
+            foreach (var arg in TestStores.SettingsAsync(args[at + 1]).GetAwaiter().GetResult())
+                start.ArgumentList.Add(arg);
         return Process.Start(start) ?? throw new InvalidOperationException("The program did not start.");
     }
 

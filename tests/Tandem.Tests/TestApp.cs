@@ -3,6 +3,8 @@ using System.Net.Http.Json;
 using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core.Data;
+using Tandem.Core.Events;
+using Tandem.Postgres;
 
 namespace Tandem.Tests;
 
@@ -36,11 +38,16 @@ public sealed class TestApp : IAsyncDisposable
     public static async Task<TestApp> StartAsync(Action<TandemApp>? configure = null, string? data = null, params string[] settings)
     {
         var directory = data ?? Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));
-        var app = TandemApp.Create(["--urls", "http://127.0.0.1:0", "--data", directory, "--Log:Level", "Error", .. settings]);
+        var app = TandemApp.Create(
+            ["--urls", "http://127.0.0.1:0", "--data", directory, "--Log:Level", "Error", .. await TestStores.SettingsAsync(directory), .. settings]);
+        app.UsePostgres();
         configure?.Invoke(app);
         await app.StartAsync();
         return new TestApp(app, directory);
     }
+
+    /// <summary>Returns when every committed event is in the log.</summary>
+    public Task SettledAsync() => Services.GetRequiredService<IEventLog>().HeadAsync(0, [], TestContext.Current.CancellationToken);
 
     /// <summary>Leaves the data directory for another start; the test deletes it.</summary>
     public static TestApp KeepData(TestApp app)
@@ -54,8 +61,11 @@ public sealed class TestApp : IAsyncDisposable
         Http.Dispose();
         await _app.StopAsync();
         await _app.DisposeAsync();
-        if (!_keepData)
+        if (_keepData)
+            return;
+        if (Directory.Exists(Data))
             Directory.Delete(Data, recursive: true);
+        await TestStores.DropAsync(Data);
     }
 }
 

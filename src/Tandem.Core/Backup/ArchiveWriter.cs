@@ -30,7 +30,7 @@ sealed class ArchiveWriter : IAsyncDisposable
     public async Task<Manifest> WriteAsync(TableSession session, IFileStore files, string program, TimeProvider clock, Action<CopyProgress> progress, CancellationToken ct)
     {
         var header = await ArchiveHeader.OfAsync(session, program, clock.UtcNow(), ct);
-        await AddAsync("schema.json", header, ct);
+        await AddJsonAsync("schema.json", header, ct);
         var tables = new List<TableCount>();
         foreach (var table in header.Tables)
             tables.Add(await AddTableAsync(session, table, progress, ct));
@@ -47,7 +47,7 @@ sealed class ArchiveWriter : IAsyncDisposable
 
         progress(new CopyProgress("files", stored.Count, true));
         var manifest = new Manifest(header.Format, program, header.Engine, header.StartedAt, clock.UtcNow(), header.Migrations, tables, stored);
-        await AddAsync("manifest.json", manifest, ct);
+        await AddJsonAsync("manifest.json", manifest, ct);
         return manifest;
     }
 
@@ -81,7 +81,7 @@ sealed class ArchiveWriter : IAsyncDisposable
         }
     }
 
-    Task AddAsync<T>(string name, T content, CancellationToken ct) =>
+    Task AddJsonAsync<T>(string name, T content, CancellationToken ct) =>
         AddAsync(name, new MemoryStream(JsonSerializer.SerializeToUtf8Bytes(content, Json.Options), writable: false), ct);
 
     Task AddAsync(string name, Stream content, CancellationToken ct) =>

@@ -37,11 +37,14 @@ static class Restore
                 }
 
             Compare(archive.Manifest, header, filling, files);
+            foreach (var table in header.Tables)
+                progress(new CopyProgress(table.Name, filling.CountOf(table).Rows, true));
+            progress(new CopyProgress("files", files.Count, true));
             await filling.FinishAsync(ct);
             await session.CommitAsync(ct);
         }
 
-        program.Complete(target);
+        program.Complete(target.Migrator);
         return archive.Manifest;
     }
 

@@ -16,7 +16,7 @@ sealed record WholeStore(Migrator Migrator, StoreTables Tables, IFileStore Files
 sealed record ProgramSchema(Func<string, IReadOnlyList<Migration>> Migrations, IReadOnlyList<Func<Schema, string>> Derived)
 {
     /// <summary>Brings a store to this program's schema.</summary>
-    public void Complete(WholeStore store) => store.Migrator.Migrate(Migrations(store.Migrator.Engine), Derived);
+    public void Complete(Migrator migrator) => migrator.Migrate(Migrations(migrator.Engine), Derived);
 
     /// <summary>Brings an empty store to the schema that rows are from, which may be of an earlier program.</summary>
     /// <exception cref="ArchiveException">It is of a later one, or the store is further.</exception>
@@ -59,7 +59,7 @@ sealed record ProgramSchema(Func<string, IReadOnlyList<Migration>> Migrations, I
 
         return script.ToString();
 
-        string Declare(StoredColumn column) => $"{TableSession.Quote(column.Name)} {schema.TypeOf(ClrType(column.Type))}";
+        string Declare(StoredColumn column) => $"{TableSession.Quote(column.Name)} {schema.Declare(ClrType(column.Type))}";
     }
 
     // Types as SQLite and PostgreSQL declare them.

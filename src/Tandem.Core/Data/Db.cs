@@ -33,6 +33,7 @@ public abstract class Db
     /// <param name="body">What to do; its result is returned after the commit.</param>
     /// <param name="cancellationToken">Honoured until the body starts; from then on the commit decides.</param>
     /// <exception cref="StoreUnavailableException">The store cannot take the write now (disk full, locked, overloaded); nothing was kept.</exception>
+    /// <exception cref="ConstraintViolationException">A statement broke a rule of the schema; nothing was kept.</exception>
     public abstract Task<T> InTransactionAsync<T>(Func<Transaction, Task<T>> body, CancellationToken cancellationToken = default);
 
     /// <inheritdoc cref="InTransactionAsync{T}"/>
@@ -45,7 +46,7 @@ public abstract class Db
 
     /// <summary>One statement in a transaction of its own.</summary>
     /// <returns>The number of rows it changed.</returns>
-    public Task<int> ExecuteAsync(Sql sql, CancellationToken cancellationToken = default) =>
+    public virtual Task<int> ExecuteAsync(Sql sql, CancellationToken cancellationToken = default) =>
         InTransactionAsync(tx => tx.ExecuteAsync(sql, CancellationToken.None), cancellationToken);
 
     /// <summary>What the store is called where people read it, such as "sqlite".</summary>
@@ -105,3 +106,6 @@ public sealed class StoreUnavailableException(string store, string message, Exce
     /// <summary>The store's name, such as "sqlite".</summary>
     public string Store { get; } = store;
 }
+
+/// <summary>A statement broke a rule of the schema: unique, not null, check or foreign key. The transaction it was part of keeps nothing.</summary>
+public sealed class ConstraintViolationException(string message, Exception? inner = null) : Exception(message, inner);

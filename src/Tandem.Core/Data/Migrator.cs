@@ -49,6 +49,9 @@ abstract class Schema
     /// <summary>The type of a column that holds values of a CLR type: string, bool, long, double, decimal, DateTime, DateOnly or Guid.</summary>
     public abstract string TypeOf(Type type);
 
+    /// <summary>The type with all that belongs to the column's declaration.</summary>
+    public virtual string Declare(Type type) => TypeOf(type);
+
     /// <summary>The value as it is written in a statement.</summary>
     public abstract string Literal(object value);
 }

@@ -28,8 +28,9 @@ static class Rows
         // Dapper's reader of a single string or blob column is of another delegate type.
         typeof(T) == typeof(string) || typeof(T) == typeof(byte[])
             ? r => r.IsDBNull(0) ? default! : r.GetFieldValue<T>(0) // null is what the caller's T? allows
-            // SQLite has numbers for true and false.
-            : typeof(T) == typeof(bool) ? r => (T)(object)Convert.ToBoolean(r.GetValue(0), CultureInfo.InvariantCulture)
+            // The engines give numbers of other types (a sum is a numeric in PostgreSQL), and SQLite has numbers for true and false.
+            : (Nullable.GetUnderlyingType(typeof(T)) ?? typeof(T)) is { IsPrimitive: true } scalar
+                ? r => r.IsDBNull(0) ? default! : (T)Convert.ChangeType(r.GetValue(0), scalar, CultureInfo.InvariantCulture)
             : reader.GetRowParser<T>();
 
     /// <summary>The value as Microsoft.Data.Sqlite is to store it.</summary>

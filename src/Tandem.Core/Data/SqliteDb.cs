@@ -101,24 +101,51 @@ sealed class SqliteTransaction(SqliteSession session, Outbox outbox, string? tra
 {
     List<Action>? _onCommitted;
     bool _ended;
+    bool _failed;
 
     public override string? TraceParent => traceParent;
 
     public override Task<T?> FindAsync<T>(Sql sql, CancellationToken cancellationToken = default) where T : default =>
-        Task.FromResult(Session.Find<T>(sql));
+        Run(sql, static (session, sql) => session.Find<T>(sql));
 
-    public override Task<List<T>> ListAsync<T>(Sql sql, CancellationToken cancellationToken = default) => Task.FromResult(Session.List<T>(sql));
+    public override Task<List<T>> ListAsync<T>(Sql sql, CancellationToken cancellationToken = default) => Run(sql, static (session, sql) => session.List<T>(sql));
 
     public override Task<List<T>> ListAsync<T>(Sql sql, Func<DbDataReader, T> read, CancellationToken cancellationToken = default) =>
-        Task.FromResult(Session.List(sql, read));
+        Run(sql, (session, sql) => session.List(sql, read));
 
-    public override Task<int> ExecuteAsync(Sql sql, CancellationToken cancellationToken = default) => Task.FromResult(Session.Execute(sql));
+    public override Task<int> ExecuteAsync(Sql sql, CancellationToken cancellationToken = default) => Run(sql, static (session, sql) => session.Execute(sql));
 
     public override void OnCommitted(Action action) => (_onCommitted ??= []).Add(action);
 
-    SqliteSession Session => _ended ? throw new InvalidOperationException("The transaction has ended; use it only inside its body.") : session;
+    Task<T> Run<T>(Sql sql, Func<SqliteSession, Sql, T> statement)
+    {
+        if (_ended)
+            throw new InvalidOperationException("The transaction has ended; use it only inside its body.");
+        if (_failed)
+            throw new InvalidOperationException("A statement of this transaction failed; it takes no more.");
+        try
+        {
+            return Task.FromResult(statement(session, sql));
+        }
+        catch (SqliteException e)
+        {
+            // As on PostgreSQL: after a failed statement there is nothing but the end.
+            _failed = true;
+            if (e.SqliteErrorCode == SQLitePCL.raw.SQLITE_CONSTRAINT)
+                throw new ConstraintViolationException(e.Message, e);
+            throw;
+        }
+    }
 
-    public void End() => _ended = true;
+    public void Close() => _ended = true;
+
+    /// <summary>The body has returned.</summary>
+    public void End()
+    {
+        _ended = true;
+        if (_failed)
+            throw new InvalidOperationException("A statement of this transaction failed, and its body went on as if nothing had happened; let the exception through.");
+    }
 
     public void Committed(ILogger logger)
     {

@@ -21,8 +21,6 @@ sealed class SqliteWriter : IDisposable
 
     static readonly Histogram<int> Transactions =
         Telemetry.Meter.CreateHistogram<int>("tandem.core.commit.transactions", "{transaction}", "Transactions that shared a commit");
-    static readonly Histogram<double> Duration =
-        Telemetry.Meter.CreateHistogram<double>("tandem.core.commit.duration", "s", "How long a commit took, with the bodies of its transactions");
 
     readonly Lock _gate = new();
     readonly SemaphoreSlim _wake = new(0);
@@ -91,7 +89,7 @@ sealed class SqliteWriter : IDisposable
             var started = Stopwatch.GetTimestamp();
             RunBatch();
             Transactions.Record(_batch.Count);
-            Duration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
+            Telemetry.CommitDuration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
             _batch.Clear();
         }
     }
@@ -136,7 +134,7 @@ sealed class SqliteWriter : IDisposable
         }
         catch (Exception e)
         {
-            transaction.End();
+            transaction.Close();
             // Disk full, I/O errors and the like end the whole transaction inside SQLite: then nothing of this batch is left to commit.
             if (!_session.InTransaction || e is SqliteException { SqliteErrorCode: raw.SQLITE_FULL or raw.SQLITE_IOERR or raw.SQLITE_NOMEM or raw.SQLITE_CORRUPT })
                 throw Unavailable(e);

@@ -13,6 +13,10 @@ public sealed class HttpOptions
     [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
     public TimeSpan RequestTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>How long a request repeated with its Idempotency-Key gets the first one's answer. Default 24 hours; 1 minute to 30 days.</summary>
+    [Range(typeof(TimeSpan), "00:01:00", "30.00:00:00")]
+    public TimeSpan IdempotencyLifetime { get; set; } = TimeSpan.FromHours(24);
+
     /// <summary>How long a stopping process waits for requests in flight. Default 20 seconds; 0 to 10 minutes.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "00:10:00")]
     public TimeSpan ShutdownTimeout { get; set; } = TimeSpan.FromSeconds(20);

@@ -126,6 +126,8 @@ public static class HttpProblems
     public static readonly Problem BadRequest = new("http/bad-request", 400, "The request could not be understood.");
     /// <summary>412.</summary>
     public static readonly Problem PreconditionFailed = new("http/precondition-failed", 412, "It was changed since you read it: read it again and repeat your change on that version.");
+    /// <summary>422.</summary>
+    public static readonly Problem IdempotencyKeyReused = new("http/idempotency-key-reused", 422, "This Idempotency-Key was sent with another request before; take a new one for each new request.");
     /// <summary>500.</summary>
     public static readonly Problem Failed = new("http/failed", 500, "Something went wrong on our side; the log has it under this trace_id.");
     /// <summary>503.</summary>

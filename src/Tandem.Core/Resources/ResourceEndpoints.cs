@@ -21,7 +21,7 @@ sealed class ResourceEndpoints(string path, Shape shape, ResourceTable table, Db
     public void Map(IEndpointRouteBuilder routes)
     {
         var docs = new ResourceDocs(shape, _filters);
-        routes.MapPost("", Create).AddOpenApiOperationTransformer(docs.CreateAsync);
+        routes.MapPost("", Create).WithMetadata(IdempotencyKey.Documentation).AddOpenApiOperationTransformer(docs.CreateAsync);
         routes.MapGet("", List).AddOpenApiOperationTransformer(docs.ListAsync).Paged();
         routes.MapGet("{id:long}", Get).AddOpenApiOperationTransformer(docs.GetAsync).Answers(_notFound);
         routes.MapPatch("{id:long}", Patch).AddOpenApiOperationTransformer(docs.PatchAsync).Answers(_notFound, HttpProblems.PreconditionFailed);
@@ -31,10 +31,27 @@ sealed class ResourceEndpoints(string path, Shape shape, ResourceTable table, Db
 
     async Task Create(HttpContext context)
     {
+        if (IdempotencyKey.IsGiven(context.Request))
+        {
+            await CreateOnce(context);
+            return;
+        }
+
         var values = await JsonWire.ReadAsync(context, shape.Read);
         var row = await table.AddAsync(db, values, clock.UtcNow(), context.RequestAborted);
-        context.Response.Headers.Location = $"{context.Request.PathBase}{path}/{row.Id}";
+        SetLocation(context, row.Id);
         Answer(context, 201, row);
+    }
+
+    async Task CreateOnce(HttpContext context)
+    {
+        var (key, values) = await JsonWire.ReadAsync(context, body => (IdempotencyKey.Of(context, body), shape.Read(body)));
+        var item = await table.AddOnceAsync(db, key, values, clock.UtcNow(), context.RequestAborted);
+        SetLocation(context, item.Id);
+        SetVersion(context.Response, 1, item.At);
+        // Not from the values: those of a repetition may differ where the record fills in something itself.
+        JsonWire.Answer(context.Response, 201, item, static (json, item) =>
+            json.WriteRawValue(string.Create(CultureInfo.InvariantCulture, $$"""{"id":{{item.Id}},{{item.Item.AsSpan(1)}}"""), skipInputValidation: true));
     }
 
     async Task List(HttpContext context)
@@ -61,7 +78,7 @@ sealed class ResourceEndpoints(string path, Shape shape, ResourceTable table, Db
 
         if (EntityTags.IsKnown(context.Request, EntityTags.Of(row.Version)))
         {
-            SetVersion(context.Response, row);
+            SetVersion(context.Response, row.Version, row.UpdatedAt);
             context.Response.StatusCode = 304;
             return;
         }
@@ -123,13 +140,15 @@ sealed class ResourceEndpoints(string path, Shape shape, ResourceTable table, Db
 
     void Answer(HttpContext context, int status, Row row)
     {
-        SetVersion(context.Response, row);
+        SetVersion(context.Response, row.Version, row.UpdatedAt);
         JsonWire.Answer(context.Response, status, (shape, row), static (json, state) => state.shape.Write(json, state.row.Id, state.row.Values));
     }
 
-    static void SetVersion(HttpResponse response, Row row)
+    void SetLocation(HttpContext context, long id) => context.Response.Headers.Location = $"{context.Request.PathBase}{path}/{id}";
+
+    static void SetVersion(HttpResponse response, long version, DateTime updatedAt)
     {
-        response.Headers.ETag = EntityTags.Of(row.Version);
-        response.Headers.LastModified = row.UpdatedAt.ToString("R", CultureInfo.InvariantCulture);
+        response.Headers.ETag = EntityTags.Of(version);
+        response.Headers.LastModified = updatedAt.ToString("R", CultureInfo.InvariantCulture);
     }
 }

@@ -16,6 +16,12 @@ enum Outcome
     Conflict,
 }
 
+/// <summary>A new item as it is answered, now and to a repetition.</summary>
+/// <param name="Id">Its id.</param>
+/// <param name="At">UTC.</param>
+/// <param name="Item">The JSON object of its members, without the id.</param>
+sealed record NewItem(long Id, DateTime At, string Item);
+
 /// <summary>The table of one resource: a column per property, and an event beside every change.</summary>
 sealed class ResourceTable
 {
@@ -51,13 +57,23 @@ sealed class ResourceTable
     public async Task<Row> AddAsync(Db db, object?[] values, DateTime now, CancellationToken ct)
     {
         var item = ItemJson(values);
-        var id = await db.InTransactionAsync(async tx =>
-        {
-            var id = await tx.FindAsync<long>(new Sql(_insert, [now, .. values]), ct);
-            await PublishAsync(tx, "created", id, item);
-            return id;
-        }, ct);
+        var id = await db.InTransactionAsync(tx => InsertAsync(tx, values, item, now), ct);
         return new Row(id, 1, now, values);
+    }
+
+    /// <summary>The same, once per key.</summary>
+    public async Task<NewItem> AddOnceAsync(Db db, IdempotencyKey key, object?[] values, DateTime now, CancellationToken ct)
+    {
+        var item = ItemJson(values);
+        var added = await db.OnceAsync(key, async tx => new NewItem(await InsertAsync(tx, values, item, now), now, item), ct);
+        return added!; // the body makes one
+    }
+
+    async Task<long> InsertAsync(Transaction tx, object?[] values, string item, DateTime now)
+    {
+        var id = await tx.FindAsync<long>(new Sql(_insert, [now, .. values]), CancellationToken.None);
+        await PublishAsync(tx, "created", id, item);
+        return id;
     }
 
     public async Task<Row?> FindAsync(Db db, long id, CancellationToken ct) =>
@@ -130,14 +146,14 @@ sealed class ResourceTable
                     id {schema.Identity},
                     row_version {schema.TypeOf(typeof(long))} not null,
                     row_created_at {schema.TypeOf(typeof(DateTime))} not null,
-                    row_updated_at {schema.TypeOf(typeof(DateTime))} not null{string.Concat(_shape.Columns.Select(c => $",\n    {c.Quoted} {schema.TypeOf(c.StoredType)}"))}
+                    row_updated_at {schema.TypeOf(typeof(DateTime))} not null{string.Concat(_shape.Columns.Select(c => $",\n    {c.Quoted} {schema.Declare(c.StoredType)}"))}
                 );
                 """;
         var script = new StringBuilder();
         foreach (var column in _shape.Columns)
             if (!existing.TryGetValue(column.Name, out var type))
-                script.AppendLine(CultureInfo.InvariantCulture, $"alter table {_name} add column {column.Quoted} {schema.TypeOf(column.StoredType)}{DefaultOf(column, schema)};");
-            else if (!schema.TypeOf(column.StoredType).StartsWith(type, StringComparison.Ordinal))
+                script.AppendLine(CultureInfo.InvariantCulture, $"alter table {_name} add column {column.Quoted} {schema.Declare(column.StoredType)}{DefaultOf(column, schema)};");
+            else if (type != schema.TypeOf(column.StoredType))
                 throw new ConfigurationException(
                     $"{_shape.Type.Name}.{column.MemberName} is kept as {schema.TypeOf(column.StoredType)}, but the column {column.Name} of {_name} holds {type} from an earlier program. "
                     + $"Give the property another name, or move the values over and drop the column: alter table {_name} drop column {column.Quoted}.");

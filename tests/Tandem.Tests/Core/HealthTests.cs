@@ -15,7 +15,7 @@ public sealed class HealthTests
         await using var app = await TestApp.StartAsync();
         var ready = await (await app.Http.GetAsync("/health/ready", TestContext.Current.CancellationToken)).JsonAsync();
         Assert.Equal("ready", ready.GetProperty("status").GetString());
-        Assert.Contains(ready.GetProperty("checks").EnumerateArray(), c => c.GetProperty("name").GetString() == "sqlite");
+        Assert.Contains(ready.GetProperty("checks").EnumerateArray(), c => c.GetProperty("name").GetString() == app.Db.Engine);
     }
 
     [Fact]

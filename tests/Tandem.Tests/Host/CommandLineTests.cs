@@ -56,6 +56,7 @@ public sealed class CommandLineTests : IDisposable
     [Fact]
     public async Task A_second_server_on_the_same_data_says_so_and_stops()
     {
+        TestStores.OnlyEmbedded();
         await using var first = await Programs.ServeAsync(_data);
         var (code, _, error) = await RunAsync("serve", "--urls", "http://127.0.0.1:0");
         Assert.Equal(2, code);

@@ -34,7 +34,7 @@ public sealed class MonitoringTests
             await server.Http.GetStringAsync("/metrics", Ct);
             await (await server.Http.PostAsJsonAsync("/users", new { email = "ada@example.com", name = "Ada", password = "12345678" }, Ct)).JsonAsync(201);
             await server.Http.GetAsync("/jobs", Ct);
-            string[] wanted = ["http_server_request_duration_seconds_count{", "http_route=\"/jobs/", "tandem_core_commit_transactions_", "tandem_core_events_lag{", "dotnet_process_memory_working_set"];
+            string[] wanted = ["http_server_request_duration_seconds_count{", "http_route=\"/jobs/", "tandem_core_commit_duration_", "tandem_core_events_lag{", "dotnet_process_memory_working_set"];
             await Eventually.TrueAsync(async () =>
             {
                 var text = await server.Http.GetStringAsync("/metrics", Ct);

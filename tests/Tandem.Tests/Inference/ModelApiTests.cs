@@ -82,6 +82,7 @@ public sealed class ModelApiTests
     [Fact]
     public async Task The_same_file_and_seed_give_the_same_model_and_a_damaged_file_does_not_serve()
     {
+        TestStores.OnlyEmbedded();
         await using var app = await StartAsync();
         Assert.Equal(0, (await TrainAsync(app, "iris.csv", "--target", "species", "--seed", "7")).Code);
         Assert.Equal(0, (await TrainAsync(app, "iris.csv", "--target", "species", "--seed", "7", "--name", "twin")).Code);

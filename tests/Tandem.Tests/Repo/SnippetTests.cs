@@ -12,6 +12,7 @@ public sealed partial class SnippetTests
     [Fact]
     public async Task The_README_does_what_it_says()
     {
+        TestStores.OnlyEmbedded();
         var data = Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));
         await using var server = await Programs.ServeAsync(data);
         var blocks = Blocks("README.md").ToList();

@@ -177,6 +177,7 @@ public sealed class ItemTests
         await app.Http.DeleteAsync("/items/1", Ct);
         await app.Http.PostAsJsonAsync("/items", new { name = (string?)null, price = 2 }, Ct);
 
+        await app.SettledAsync();
         var events = await app.Db.ListAsync<(string Name, string Key, string Payload)>($"select name, key, payload from events_log order by position", Ct);
         Assert.Equal(
         [

@@ -92,7 +92,8 @@ public sealed class CommandTests
             Assert.DoesNotContain("   at ", error);
         }
 
-        Directory.Delete(data, recursive: true);
+        if (Directory.Exists(data))
+            Directory.Delete(data, recursive: true);
     }
 
     static async Task<(int Code, string Output, string Error)> RunAsync(string data, string input, params string[] args)

@@ -250,6 +250,7 @@ public sealed class UserTests(UsersFixture fixture) : IClassFixture<UsersFixture
         await admin.Http.PatchAsJsonAsync($"/users/{id}", new { is_active = true, name = "Ada" }, Ct);
         await admin.Http.DeleteAsync($"/users/{id}", Ct);
 
+        await App.SettledAsync();
         Assert.Equal(["users.user-registered", "users.user-renamed", "users.user-deactivated", "users.user-renamed", "users.user-activated", "users.user-deleted"],
             await App.Db.ListAsync<string>($"select name from events_log where key = {id.ToString()} and name like 'users.%' order by position", Ct));
     }

@@ -6,7 +6,7 @@ namespace Tandem.Core.Events;
 /// The log in the database itself. In SQLite transactions commit one after the other, so the table the change wrote its event to is
 /// already in order: it is outbox and log at once, and nothing has to be copied.
 /// </summary>
-class EmbeddedEventLog(Lazy<Db> db, Signal<IEventLog> signal) : IEventLog
+class TableEventLog(Lazy<Db> db, Signal<IEventLog> signal) : IEventLog
 {
     // Every change of every module comes by here, so its text is made once and not by each of them.
     const string Append = """

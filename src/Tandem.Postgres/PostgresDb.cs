@@ -1,0 +1,262 @@
+using System.Data.Common;
+using System.Diagnostics;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+using Tandem.Core;
+using Tandem.Core.Data;
+using Tandem.Core.Events;
+
+namespace Tandem.Postgres;
+
+/// <summary>
+/// The database on PostgreSQL. Transactions are serialisable, so that a body sees what it would see on SQLite, where one runs after the
+/// other; one that lost a race is run again.
+/// </summary>
+sealed class PostgresDb(PostgresServer server, Outbox outbox, ILogger<PostgresDb> logger) : Db
+{
+    // Lost races are told apart from a body that can never win by their number: with jittered pauses twenty in a row are about a second.
+    const int MaxRaces = 20;
+
+    // A server that restarts is back within seconds; a request waits about one and is then told to come again.
+    static readonly TimeSpan[] Reconnects = [TimeSpan.FromMilliseconds(20), TimeSpan.FromMilliseconds(100), TimeSpan.FromMilliseconds(300), TimeSpan.FromMilliseconds(600)];
+
+    public override string Engine => "postgres";
+
+    public override Task<T?> FindAsync<T>(Sql sql, CancellationToken cancellationToken = default) where T : default =>
+        ReadAsync(sql, async (reader, statement, ct) => await reader.ReadAsync(ct) ? statement.Parser<T>(reader)(reader) : default, cancellationToken);
+
+    public override Task<List<T>> ListAsync<T>(Sql sql, CancellationToken cancellationToken = default) =>
+        ReadAsync(sql, (reader, statement, ct) => PostgresTransaction.AllAsync(reader, r => statement.Parser<T>(r)(r), ct), cancellationToken);
+
+    public override Task<List<T>> ListAsync<T>(Sql sql, Func<DbDataReader, T> read, CancellationToken cancellationToken = default) =>
+        ReadAsync(sql, (reader, _, ct) => PostgresTransaction.AllAsync(reader, read, ct), cancellationToken);
+
+    public override Task<T> InTransactionAsync<T>(Func<Transaction, Task<T>> body, CancellationToken cancellationToken = default)
+    {
+        var traceParent = Activity.Current?.Id;
+        return AgainAsync(async ct =>
+        {
+            PostgresTransaction transaction;
+            T result;
+            await using (var connection = await server.Source.OpenConnectionAsync(ct))
+            {
+                transaction = new PostgresTransaction(server, connection, outbox, traceParent);
+                try
+                {
+                    result = await body(transaction);
+                    await transaction.CommitAsync();
+                }
+                catch
+                {
+                    await transaction.RollBackAsync();
+                    throw;
+                }
+            }
+
+            transaction.Committed(logger);
+            return result;
+        }, cancellationToken);
+    }
+
+    /// <summary>Runs statements as they are, one transaction at the default isolation, in one round trip: for what needs no more.</summary>
+    /// <returns>The rows of the last one.</returns>
+    public Task<List<T>> RunAsync<T>(IReadOnlyList<Sql> statements, CancellationToken cancellationToken) => AgainAsync(async ct =>
+    {
+        await using var connection = await server.Source.OpenConnectionAsync(ct);
+        await using var batch = new NpgsqlBatch(connection);
+        foreach (var sql in statements)
+            batch.BatchCommands.Add(server.Command(sql));
+        await using var reader = await batch.ExecuteReaderAsync(ct);
+        var last = server.Prepare(statements[^1].Text);
+        List<T> rows = [];
+        do
+            // Taking a lock answers with a row of nothing.
+            if (reader.FieldCount > 0 && reader.GetDataTypeName(0) != "void")
+                rows = await PostgresTransaction.AllAsync(reader, r => last.Parser<T>(r)(r), ct);
+        while (await reader.NextResultAsync(ct));
+        return rows;
+    }, cancellationToken);
+
+    public override async Task CheckAsync(CancellationToken cancellationToken = default) =>
+        await RunAsync<long>([Sql.Raw("update core_heartbeat set beat = beat + 1")], cancellationToken);
+
+    Task<R> ReadAsync<R>(Sql sql, Func<NpgsqlDataReader, Statement, CancellationToken, Task<R>> read, CancellationToken cancellationToken) => AgainAsync(async ct =>
+    {
+        await using var connection = await server.Source.OpenConnectionAsync(ct);
+        var statement = server.Prepare(sql.Text);
+        await using var command = new NpgsqlCommand(statement.Text, connection);
+        foreach (var value in sql.Values)
+            command.Parameters.Add(new NpgsqlParameter { Value = PostgresServer.ToPostgres(value) });
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        return await read(reader, statement, ct);
+    }, cancellationToken);
+
+    /// <summary>Tries again what lost a race or met a broken connection; both are undone by the server, unless the commit was on its way.</summary>
+    async Task<R> AgainAsync<R>(Func<CancellationToken, Task<R>> work, CancellationToken ct)
+    {
+        var (races, reconnects) = (0, 0);
+        while (true)
+            try
+            {
+                return await work(ct);
+            }
+            catch (Exception e) when (PostgresServer.LostRace(e) && races < MaxRaces)
+            {
+                races++;
+                await Task.Delay(TimeSpan.FromMilliseconds(Random.Shared.NextDouble() * Math.Min(100, 1 << Math.Min(races, 7))), ct);
+            }
+            catch (Exception e) when (e is not (OperationCanceledException or CommitInDoubtException) && PostgresServer.IsAway(e) && reconnects < Reconnects.Length)
+            {
+                await Task.Delay(Reconnects[reconnects++], ct);
+            }
+            catch (Exception e) when (PostgresServer.LostRace(e))
+            {
+                throw new StoreUnavailableException(Engine, "Too many changes of the same rows at once; try again in a moment.", e);
+            }
+            catch (Exception e) when (server.Explain(e) is var explained && explained != e)
+            {
+                throw explained;
+            }
+    }
+}
+
+/// <summary>A transaction on a connection of its own; it begins with its first statement.</summary>
+sealed class PostgresTransaction(PostgresServer server, NpgsqlConnection connection, Outbox outbox, string? traceParent) : Transaction(outbox)
+{
+    readonly List<NpgsqlBatchCommand> _deferred = [];
+    List<Action>? _onCommitted;
+    bool _begun;
+    bool _failed;
+    bool _ended;
+
+    public override string? TraceParent => traceParent;
+
+    public override Task<T?> FindAsync<T>(Sql sql, CancellationToken cancellationToken = default) where T : default =>
+        RunAsync(sql, async (reader, statement, ct) => await reader.ReadAsync(ct) ? statement.Parser<T>(reader)(reader) : default, cancellationToken);
+
+    public override Task<List<T>> ListAsync<T>(Sql sql, CancellationToken cancellationToken = default) =>
+        RunAsync(sql, (reader, statement, ct) => AllAsync(reader, r => statement.Parser<T>(r)(r), ct), cancellationToken);
+
+    public override Task<List<T>> ListAsync<T>(Sql sql, Func<DbDataReader, T> read, CancellationToken cancellationToken = default) =>
+        RunAsync(sql, (reader, _, ct) => AllAsync(reader, read, ct), cancellationToken);
+
+    public override Task<int> ExecuteAsync(Sql sql, CancellationToken cancellationToken = default) =>
+        RunAsync(sql, (_, _, _) => Task.FromResult(0), cancellationToken, affected: true);
+
+    public override void OnCommitted(Action action) => (_onCommitted ??= []).Add(action);
+
+    /// <summary>A statement whose outcome nobody waits for; it goes out with the next one, or with the commit, and costs no round trip.</summary>
+    public void Defer(Sql sql)
+    {
+        ThrowIfUnusable();
+        _deferred.Add(server.Command(sql));
+    }
+
+    public static async Task<List<T>> AllAsync<T>(NpgsqlDataReader reader, Func<DbDataReader, T> read, CancellationToken ct)
+    {
+        var rows = new List<T>();
+        while (await reader.ReadAsync(ct))
+            rows.Add(read(reader));
+        return rows;
+    }
+
+    async Task<R> RunAsync<R>(Sql sql, Func<NpgsqlDataReader, Statement, CancellationToken, Task<R>> read, CancellationToken ct, bool affected = false)
+    {
+        ThrowIfUnusable();
+        await using var batch = Batch();
+        var command = server.Command(sql);
+        batch.BatchCommands.Add(command);
+        try
+        {
+            R result;
+            await using (var reader = await batch.ExecuteReaderAsync(ct))
+                result = await read(reader, server.Prepare(sql.Text), ct);
+            return affected ? (R)(object)checked((int)command.RecordsAffected) : result;
+        }
+        catch (Exception e)
+        {
+            _failed = true;
+            // What the transaction as a whole may be run again for goes up as it is.
+            if (PostgresServer.LostRace(e) || PostgresServer.IsAway(e) || server.Explain(e) is var explained && explained == e)
+                throw;
+            throw explained;
+        }
+    }
+
+    /// <summary>The begin, when it has not been sent, and what was deferred.</summary>
+    NpgsqlBatch Batch()
+    {
+        var batch = new NpgsqlBatch(connection);
+        if (!_begun)
+            batch.BatchCommands.Add(new NpgsqlBatchCommand("begin isolation level serializable"));
+        _begun = true;
+        foreach (var command in _deferred)
+            batch.BatchCommands.Add(command);
+        _deferred.Clear();
+        return batch;
+    }
+
+    /// <exception cref="CommitInDoubtException">The connection broke while the commit was on its way.</exception>
+    public async Task CommitAsync()
+    {
+        // PostgreSQL answers the commit of a failed transaction with a rollback and no error.
+        if (_failed)
+            throw new InvalidOperationException("A statement of this transaction failed, and its body went on as if nothing had happened; let the exception through.");
+        _ended = true;
+        if (!_begun && _deferred.Count == 0)
+            return;
+        await using var batch = Batch();
+        batch.BatchCommands.Add(new NpgsqlBatchCommand("commit"));
+        try
+        {
+            // No token: what has begun to commit is seen to its end.
+            var started = Stopwatch.GetTimestamp();
+            await batch.ExecuteNonQueryAsync(CancellationToken.None);
+            Telemetry.CommitDuration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
+        }
+        catch (Exception e) when (PostgresServer.IsAway(e))
+        {
+            throw new CommitInDoubtException(e);
+        }
+    }
+
+    public async Task RollBackAsync()
+    {
+        _ended = true;
+        if (!_begun || connection.FullState.HasFlag(System.Data.ConnectionState.Broken) || connection.State != System.Data.ConnectionState.Open)
+            return;
+        try
+        {
+            await using var command = new NpgsqlCommand("rollback", connection);
+            await command.ExecuteNonQueryAsync(CancellationToken.None);
+        }
+        catch (Exception e) when (PostgresServer.IsAway(e))
+        {
+            // The server rolls back what its client has left.
+        }
+    }
+
+    public void Committed(ILogger logger)
+    {
+        foreach (var action in _onCommitted ?? [])
+            try
+            {
+                action();
+            }
+            catch (Exception e)
+            {
+                logger.AfterCommitFailed(e);
+            }
+    }
+
+    void ThrowIfUnusable()
+    {
+        if (_ended)
+            throw new InvalidOperationException("The transaction has ended; use it only inside its body.");
+        if (_failed)
+            throw new InvalidOperationException("A statement of this transaction failed; it takes no more.");
+    }
+}
+
+/// <summary>Whether the transaction was kept is not known. It is never run again by itself: that might do it twice.</summary>
+sealed class CommitInDoubtException(Exception inner) : IOException("The connection broke while the commit was on its way.", inner);

@@ -1,0 +1,120 @@
+using System.Diagnostics.Metrics;
+using Microsoft.Extensions.Logging;
+using Tandem.Core;
+using Tandem.Core.Data;
+using Tandem.Core.Events;
+
+namespace Tandem.Postgres;
+
+/// <summary>
+/// The log on PostgreSQL. There, transactions that run beside each other commit in any order, so "rows behind the last number" would miss
+/// the one that took its number early and committed late. A change therefore writes to an outbox, and a sequencer, one at a time over all
+/// processes, moves what is committed into the log: positions are given out in one transaction after the other, and a reader that has seen
+/// one has seen all before it.
+/// </summary>
+/// <remarks>
+/// Events of one key stay in order: a change of the same row waits for the one before it to commit, and takes its number after that.
+/// </remarks>
+sealed class PostgresEventLog(Lazy<Db> db, Lazy<PostgresDb> postgres, PostgresLocks locks, Wakeups wakeups, Signal<IEventLog> signal, ILogger<PostgresEventLog> logger)
+    : TableEventLog(db, signal)
+{
+    const int BatchSize = 1000;
+
+    const string Append = """
+        insert into events_outbox (id, name, key, payload, occurred_at, trace_parent)
+        values (@p0, @p1, @p2, @p3, @p4, @p5)
+        """;
+
+    // What another process left when it died between its commit and its sequencing.
+    static readonly TimeSpan LookInterval = TimeSpan.FromMilliseconds(500);
+
+    // Held for one transaction; the number is that of the lock, next to those of PostgresLocks.
+    static readonly Sql Lock = $"select pg_advisory_xact_lock({PostgresLocks.Class + 1}, {0})";
+
+    static readonly Sql Move = $"""
+        with moved as (
+            delete from events_outbox where number in (select number from events_outbox order by number limit {BatchSize})
+            returning number, id, name, key, payload, occurred_at, trace_parent),
+        written as (
+            insert into events_log (id, name, key, payload, occurred_at, trace_parent)
+            select id, name, key, payload, occurred_at, trace_parent from moved order by number
+            returning 1)
+        select count(*) from written
+        """;
+
+    static readonly Histogram<long> Sequenced = Telemetry.Meter.CreateHistogram<long>("tandem.postgres.sequenced", "{event}", "Events that were moved into the log together");
+
+    readonly Signal<PostgresEventLog> _outbox = new();
+
+    public override Task AppendAsync(Transaction tx, StoredEvent e, CancellationToken cancellationToken)
+    {
+        ((PostgresTransaction)tx).Defer(new Sql(Append, [e.Id, e.Name, e.Key, e.Payload, e.OccurredAt, e.TraceParent]));
+        tx.OnCommitted(_outbox.Set);
+        return Task.CompletedTask;
+    }
+
+    /// <summary>Moves what is committed into the log, until it is cancelled.</summary>
+    public async Task SequenceAsync(CancellationToken ct)
+    {
+        var seen = 0L;
+        while (!ct.IsCancellationRequested)
+            try
+            {
+                seen = await _outbox.WaitAsync(seen, LookInterval, ct);
+                await SettleAsync(ct);
+            }
+            catch (OperationCanceledException) when (ct.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception e)
+            {
+                logger.NotSequenced(e.Message);
+                await Task.Delay(LookInterval, CancellationToken.None);
+            }
+    }
+
+    /// <summary>Returns when everything that was committed before the call is in the log.</summary>
+    async Task SettleAsync(CancellationToken ct)
+    {
+        while (await postgres.Value.FindAsync<bool>(Sql.Raw("select exists (select 1 from events_outbox)"), ct))
+        {
+            // The statement behind the lock has a snapshot of its own, taken when it has the lock: it sees all that was moved before.
+            var moved = (await postgres.Value.RunAsync<long>([Lock, Move], ct))[0];
+            if (moved == 0)
+                continue;
+            Sequenced.Record(moved);
+            wakeups.AnnounceEvents();
+        }
+    }
+
+    public override async Task<long> HeadAsync(int partition, IReadOnlyCollection<string> names, CancellationToken cancellationToken)
+    {
+        await SettleAsync(cancellationToken);
+        return await base.HeadAsync(partition, names, cancellationToken);
+    }
+
+    /// <remarks>One process at a time feeds a consumer; another takes over when that one ends or loses its session.</remarks>
+    public override async Task FeedAsync(EventFeed feed, CancellationToken cancellationToken)
+    {
+        var name = "consumer/" + feed.Consumer;
+        while (true)
+        {
+            var lost = await locks.TakeAsync(name, cancellationToken);
+            using var until = CancellationTokenSource.CreateLinkedTokenSource(lost, cancellationToken);
+            feed.Forget();
+            try
+            {
+                await base.FeedAsync(feed, until.Token);
+            }
+            catch (OperationCanceledException) when (lost.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+            {
+                // Another process may have it by now; wait for it again.
+            }
+            finally
+            {
+                await locks.ReleaseAsync(name);
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace Tandem.Postgres;
+
+/// <summary>Settings of PostgreSQL, section <c>Postgres</c>.</summary>
+public sealed class PostgresOptions
+{
+    /// <summary>
+    /// Where it is: <c>Host=db;Database=tandem;Username=tandem;Password=…</c> (Npgsql's keys), or empty to stay on SQLite. The account needs to own the
+    /// database, nothing more. Through a pooler it needs session pooling: locks and notifications belong to a session.
+    /// </summary>
+    public string? ConnectionString { get; set; }
+
+    /// <summary>How many connections this process opens at most, besides two of its own. Default 40; 2 to 1000.</summary>
+    [Range(2, 1000)]
+    public int MaxPoolSize { get; set; } = 40;
+
+    /// <summary>How long one statement may take before the server ends it. Default 30 seconds; 1 second to 1 hour.</summary>
+    [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
+    public TimeSpan StatementTimeout { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How long a request waits for a free connection or for the server to accept one. Default 5 seconds; 1 second to 1 minute.</summary>
+    [Range(typeof(TimeSpan), "00:00:01", "00:01:00")]
+    public TimeSpan ConnectTimeout { get; set; } = TimeSpan.FromSeconds(5);
+}

@@ -1,0 +1,163 @@
+using System.Collections.Concurrent;
+using System.Data.Common;
+using System.Text;
+using Npgsql;
+using Tandem.Core.Configuration;
+using Tandem.Core.Data;
+
+namespace Tandem.Postgres;
+
+/// <summary>The one data source of the process: its pool, its prepared statements, and what its errors mean here.</summary>
+sealed class PostgresServer : IAsyncDisposable, IDisposable
+{
+    const string Name = "postgres";
+
+    readonly ConcurrentDictionary<string, Statement> _statements = new();
+    readonly string _where;
+
+    public PostgresServer(PostgresOptions options)
+    {
+        NpgsqlConnectionStringBuilder connection;
+        try
+        {
+            connection = new NpgsqlConnectionStringBuilder(options.ConnectionString);
+        }
+        catch (ArgumentException e)
+        {
+            throw new ConfigurationException($"Postgres:ConnectionString cannot be read ({e.Message}); write it like Host=db;Database=tandem;Username=tandem;Password=…");
+        }
+
+        connection.ApplicationName ??= "tandem";
+        connection.MaxPoolSize = options.MaxPoolSize;
+        connection.Timeout = Math.Max(1, (int)options.ConnectTimeout.TotalSeconds);
+        connection.CommandTimeout = (int)options.StatementTimeout.TotalSeconds + 5;
+        connection.MaxAutoPrepare = 256;
+        connection.AutoPrepareMinUsages = 2;
+        // Nothing is ever set on a pooled session, so there is nothing to reset.
+        connection.NoResetOnClose = true;
+        connection.TcpKeepAlive = true;
+        connection.TcpKeepAliveTime = 5;
+        connection.TcpKeepAliveInterval = 2;
+        // The other end as well: a process that was cut off must not hold its locks for hours.
+        connection.Options = $"{connection.Options} -c statement_timeout={(long)options.StatementTimeout.TotalMilliseconds} -c lock_timeout=10000"
+            + " -c idle_in_transaction_session_timeout=60000 -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3";
+        _where = $"{connection.Host}:{connection.Port}/{connection.Database}";
+        Source = new NpgsqlDataSourceBuilder(connection.ConnectionString).Build();
+        connection.Pooling = false;
+        connection.KeepAlive = 5;
+        Alone = new NpgsqlDataSourceBuilder(connection.ConnectionString).Build();
+    }
+
+    /// <summary>The pool that requests share.</summary>
+    public NpgsqlDataSource Source { get; }
+
+    /// <summary>Connections that stay with their owner: for locks, notifications and migrations.</summary>
+    public NpgsqlDataSource Alone { get; }
+
+    /// <summary>What a statement's text becomes here, worked out once for each text.</summary>
+    public Statement Prepare(string text) => _statements.TryGetValue(text, out var known)
+        ? known
+        // Texts are written in the program and so are bounded, but for the filters of resources, of which there are many.
+        : _statements.Count < 4096 ? _statements.GetOrAdd(text, static t => new Statement(t)) : new Statement(text);
+
+    public NpgsqlBatchCommand Command(Sql sql)
+    {
+        var command = new NpgsqlBatchCommand(Prepare(sql.Text).Text);
+        foreach (var value in sql.Values)
+            command.Parameters.Add(new NpgsqlParameter { Value = ToPostgres(value) });
+        return command;
+    }
+
+    /// <summary>The value as Npgsql is to send it.</summary>
+    public static object ToPostgres(object? value) => value switch
+    {
+        null => DBNull.Value,
+        string or long or int or bool or double or decimal or Guid or byte[] or DateOnly => value,
+        DateTime time => DateTime.SpecifyKind(time.Kind == DateTimeKind.Local ? time.ToUniversalTime() : time, DateTimeKind.Utc),
+        DateTimeOffset time => time.UtcDateTime,
+        Enum => value.ToString() ?? "",
+        byte or sbyte or short or ushort or uint => Convert.ToInt64(value, System.Globalization.CultureInfo.InvariantCulture),
+        float number => (double)number,
+        _ => value,
+    };
+
+    /// <summary>The transaction lost against another one that ran beside it; nothing was kept, and it may be run again.</summary>
+    public static bool LostRace(Exception e) =>
+        e is PostgresException { SqlState: PostgresErrorCodes.SerializationFailure or PostgresErrorCodes.DeadlockDetected };
+
+    /// <summary>The connection is gone or the server is not there (yet): what has not been committed is undone.</summary>
+    public static bool IsAway(Exception e) => e switch
+    {
+        // Class 08: connection; 57P01 to 57P03: shut down, crashed, starting up; 53: out of connections, memory or disk; 25006: a replica.
+        PostgresException error => error.SqlState.StartsWith("08", StringComparison.Ordinal) || error.SqlState.StartsWith("57P0", StringComparison.Ordinal)
+            || error.SqlState.StartsWith("53", StringComparison.Ordinal) || error.SqlState == "25006",
+        NpgsqlException or TimeoutException or System.Net.Sockets.SocketException or IOException or ObjectDisposedException => true,
+        _ => false,
+    };
+
+    /// <summary>The error in the words of the seam.</summary>
+    public Exception Explain(Exception e) => e switch
+    {
+        PostgresException { SqlState: [.. "23", _, _, _] } error => new ConstraintViolationException(error.MessageText, e),
+        PostgresException { SqlState: PostgresErrorCodes.QueryCanceled or "55P03" } => new StoreUnavailableException(Name, "A statement took longer than it may; try again in a moment.", e),
+        PostgresException { SqlState: PostgresErrorCodes.DiskFull } => new StoreUnavailableException(Name, "The disk of the database server is full; free some space and try again.", e),
+        PostgresException { SqlState: "25006" } => new StoreUnavailableException(Name, $"The server {_where} only reads: name the primary in Postgres:ConnectionString.", e),
+        PostgresException { SqlState: PostgresErrorCodes.TooManyConnections } =>
+            new StoreUnavailableException(Name, "The server has no connection left: lower Postgres:MaxPoolSize or raise its max_connections.", e),
+        PostgresException { SqlState: PostgresErrorCodes.InvalidPassword or PostgresErrorCodes.InvalidAuthorizationSpecification } =>
+            new StoreUnavailableException(Name, $"The server {_where} does not let this account in: look at Username and Password of Postgres:ConnectionString.", e),
+        PostgresException { SqlState: PostgresErrorCodes.InvalidCatalogName } =>
+            new StoreUnavailableException(Name, $"The database of {_where} does not exist: create it, or correct Postgres:ConnectionString.", e),
+        _ when IsAway(e) => new StoreUnavailableException(Name, $"The database server {_where} does not answer; try again in a moment.", e),
+        _ => e,
+    };
+
+    public ValueTask DisposeAsync()
+    {
+        Dispose();
+        return ValueTask.CompletedTask;
+    }
+
+    public void Dispose()
+    {
+        Source.Dispose();
+        Alone.Dispose();
+    }
+}
+
+/// <summary>A statement with PostgreSQL's parameters, and how its rows are read.</summary>
+sealed class Statement(string text)
+{
+    Delegate? _parser;
+
+    public string Text { get; } = Positional(text);
+
+    public Func<DbDataReader, T> Parser<T>(DbDataReader reader)
+    {
+        if (_parser is Func<DbDataReader, T> known)
+            return known;
+        var parser = Rows.Parser<T>(reader);
+        _parser = parser;
+        return parser;
+    }
+
+    /// <summary>@p0 becomes $1: without names Npgsql sends the text as it is.</summary>
+    static string Positional(string text)
+    {
+        var made = new StringBuilder(text.Length);
+        for (var at = 0; at < text.Length;)
+        {
+            var next = text.IndexOf("@p", at, StringComparison.Ordinal);
+            if (next < 0)
+                return made.Append(text, at, text.Length - at).ToString();
+            made.Append(text, at, next - at);
+            var end = next + 2;
+            while (end < text.Length && char.IsAsciiDigit(text[end]))
+                end++;
+            made.Append('$').Append(int.Parse(text.AsSpan(next + 2, end - next - 2), System.Globalization.CultureInfo.InvariantCulture) + 1);
+            at = end;
+        }
+
+        return made.ToString();
+    }
+}

@@ -1,0 +1,32 @@
+using System.Diagnostics;
+
+namespace Tandem.Tests.Bench;
+
+/// <summary>A short form of bench/ledger: processes are killed under writers, and what was acknowledged is looked for.</summary>
+public sealed class LedgerTests
+{
+    static CancellationToken Ct => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Ten_kills_of_the_embedded_program_lose_and_double_nothing()
+    {
+        // Within 15 s, not 5: the other tests share the cores.
+        using var ledger = Process.Start(new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "Tandem.Ledger"), ["--shape", "embedded", "--kills", "10", "--seconds", "40", "--within", "15"])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        }) ?? throw new InvalidOperationException("The ledger did not start.");
+        try
+        {
+            var (said, complained) = (ledger.StandardOutput.ReadToEndAsync(Ct), ledger.StandardError.ReadToEndAsync(Ct));
+            await ledger.WaitForExitAsync(Ct);
+
+            Assert.True(ledger.ExitCode == 0, await said + await complained);
+        }
+        finally
+        {
+            if (!ledger.HasExited)
+                ledger.Kill(entireProcessTree: true);
+        }
+    }
+}
