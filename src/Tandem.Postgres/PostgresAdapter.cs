@@ -25,6 +25,8 @@ sealed class PostgresAdapter : StoreAdapter
 {
     public override string Name => "postgres";
 
+    public override bool IsDatabase => true;
+
     public override bool Add(StoreBuilder store)
     {
         var options = store.Options<PostgresOptions>();
@@ -32,7 +34,6 @@ sealed class PostgresAdapter : StoreAdapter
             return false;
         var services = store.Services;
         var servers = new PostgresServer(options);
-        store.SharesDatabase();
         services.AddSingleton(_ => servers);
         services.Replace(ServiceDescriptor.Singleton<Migrator, PostgresMigrator>());
         services.AddSingleton<PostgresDb>();

@@ -12,7 +12,7 @@ namespace Tandem.Postgres;
 /// The database on PostgreSQL. Transactions are serialisable, so that a body sees what it would see on SQLite, where one runs after the
 /// other; one that lost a race is run again.
 /// </summary>
-sealed class PostgresDb(PostgresServer server, Outbox outbox, ILogger<PostgresDb> logger) : Db
+sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbox, ILogger<PostgresDb> logger) : Db
 {
     // Lost races are told apart from a body that can never win by their number: with jittered pauses twenty in a row are about a second.
     const int MaxRaces = 20;
@@ -76,6 +76,28 @@ sealed class PostgresDb(PostgresServer server, Outbox outbox, ILogger<PostgresDb
         while (await reader.NextResultAsync(ct));
         return rows;
     }, cancellationToken);
+
+    public override async Task RunAloneAsync(string name, Func<CancellationToken, Task> work, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            var lost = await locks.TakeAsync(name, cancellationToken);
+            using var until = CancellationTokenSource.CreateLinkedTokenSource(lost, cancellationToken);
+            try
+            {
+                await work(until.Token);
+                return;
+            }
+            catch (OperationCanceledException) when (lost.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+            {
+                // Another process may have it by now; wait for it again.
+            }
+            finally
+            {
+                await locks.ReleaseAsync(name);
+            }
+        }
+    }
 
     public override async Task CheckAsync(CancellationToken cancellationToken = default) =>
         await RunAsync<long>([Sql.Raw("update core_heartbeat set beat = beat + 1")], cancellationToken);

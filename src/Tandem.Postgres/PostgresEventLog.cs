@@ -15,7 +15,7 @@ namespace Tandem.Postgres;
 /// <remarks>
 /// Events of one key stay in order: a change of the same row waits for the one before it to commit, and takes its number after that.
 /// </remarks>
-sealed class PostgresEventLog(Lazy<Db> db, Lazy<PostgresDb> postgres, PostgresLocks locks, Wakeups wakeups, Signal<IEventLog> signal, ILogger<PostgresEventLog> logger)
+sealed class PostgresEventLog(Lazy<Db> db, Lazy<PostgresDb> postgres, Wakeups wakeups, Signal<IEventLog> signal, ILogger<PostgresEventLog> logger)
     : TableEventLog(db, signal)
 {
     const int BatchSize = 1000;
@@ -95,26 +95,9 @@ sealed class PostgresEventLog(Lazy<Db> db, Lazy<PostgresDb> postgres, PostgresLo
     }
 
     /// <remarks>One process at a time feeds a consumer; another takes over when that one ends or loses its session.</remarks>
-    public override async Task FeedAsync(EventFeed feed, CancellationToken cancellationToken)
+    public override Task FeedAsync(EventFeed feed, CancellationToken cancellationToken) => postgres.Value.RunAloneAsync("consumer/" + feed.Consumer, ct =>
     {
-        var name = "consumer/" + feed.Consumer;
-        while (true)
-        {
-            var lost = await locks.TakeAsync(name, cancellationToken);
-            using var until = CancellationTokenSource.CreateLinkedTokenSource(lost, cancellationToken);
-            feed.Forget();
-            try
-            {
-                await base.FeedAsync(feed, until.Token);
-            }
-            catch (OperationCanceledException) when (lost.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
-            {
-                // Another process may have it by now; wait for it again.
-            }
-            finally
-            {
-                await locks.ReleaseAsync(name);
-            }
-        }
-    }
+        feed.Forget();
+        return base.FeedAsync(feed, ct);
+    }, cancellationToken);
 }

@@ -61,7 +61,7 @@ sealed class RebuildSignUpsHandler(IEventLog log, ConsumerProgress progress) : I
     {
         const string Consumer = ReportsModule.SignUpsConsumer;
         var counted = new Counts([], new long[log.Partitions]);
-        await CountAsync(counted, await progress.PositionsAsync(Consumer, cancellationToken), run.Report, cancellationToken);
+        await CountAsync(counted, await progress.SequencesAsync(Consumer, cancellationToken), run.Report, cancellationToken);
 
         // The rest is counted while the consumer is held where it is. So the new table holds exactly the events up to the consumer's position,
         // and what comes later is added to it by the consumer as ever. Events it has set aside are not counted yet.

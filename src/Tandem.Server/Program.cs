@@ -1,8 +1,10 @@
 using Tandem;
+using Tandem.Kafka;
 using Tandem.Postgres;
 
 var app = TandemApp.Create(args);
 app.UsePostgres();
+app.UseKafka();
 app.Resource<Item>("/items");
 return await app.RunAsync();
 

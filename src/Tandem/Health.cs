@@ -48,30 +48,36 @@ static class Health
         var checks = new List<(string Name, Func<IServiceProvider, CancellationToken, Task> Check)> { (db.Engine, (_, c) => db.CheckAsync(c)) };
         checks.AddRange(parts.Checks);
         var results = await Task.WhenAll(checks.Select(c => CheckAsync(c.Name, c.Check, services, ct)));
-        var ready = results.All(r => r.Status == "healthy");
+        // What is degraded still answers: taking its processes out of service would make an outage of it.
+        var ready = results.All(r => r.Status != "unavailable");
         if (!ready)
             context.Response.Headers.RetryAfter = "1";
-        return Results.Json(new ReadyView(ready ? "ready" : "unavailable", results), statusCode: ready ? 200 : 503);
+        var status = !ready ? "unavailable" : results.All(r => r.Status == "healthy") ? "ready" : "degraded";
+        return Results.Json(new ReadyView(status, results), statusCode: ready ? 200 : 503);
     }
 
     internal static async Task<CheckView> CheckAsync(string name, Func<IServiceProvider, CancellationToken, Task> check, IServiceProvider services, CancellationToken ct)
     {
         var started = Stopwatch.GetTimestamp();
-        string? reason = null;
+        var (status, reason) = ("healthy", (string?)null);
         try
         {
             await Task.Run(() => check(services, ct), ct).WaitAsync(CheckTimeout, ct);
         }
         catch (TimeoutException)
         {
-            reason = $"{name} did not answer within {CheckTimeout.TotalSeconds} seconds.";
+            (status, reason) = ("unavailable", $"{name} did not answer within {CheckTimeout.TotalSeconds} seconds.");
+        }
+        catch (DegradedException e)
+        {
+            (status, reason) = ("degraded", e.Message);
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
-            reason = e.Message;
+            (status, reason) = ("unavailable", e.Message);
         }
 
-        return new CheckView(name, reason is null ? "healthy" : "unavailable", Math.Round(Stopwatch.GetElapsedTime(started).TotalMilliseconds, 2), reason);
+        return new CheckView(name, status, Math.Round(Stopwatch.GetElapsedTime(started).TotalMilliseconds, 2), reason);
     }
 }
 
@@ -80,13 +86,13 @@ static class Health
 public sealed record AliveView(string Status);
 
 /// <summary>The answer of <c>GET /health/ready</c>.</summary>
-/// <param name="Status">"ready" or "unavailable".</param>
+/// <param name="Status">"ready"; "degraded" when something is away and requests are answered all the same; "unavailable" with 503.</param>
 /// <param name="Checks">Each store and module.</param>
 public sealed record ReadyView(string Status, IReadOnlyList<CheckView> Checks);
 
 /// <summary>One check.</summary>
 /// <param name="Name">What was checked.</param>
-/// <param name="Status">"healthy" or "unavailable".</param>
+/// <param name="Status">"healthy", "degraded" or "unavailable".</param>
 /// <param name="Milliseconds">How long it took.</param>
-/// <param name="Reason">Why it is unavailable, and what to do.</param>
+/// <param name="Reason">Why it is not healthy, and what to do.</param>
 public sealed record CheckView(string Name, string Status, double Milliseconds, string? Reason);

@@ -167,8 +167,8 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
     {
         var services = _builder.Services;
         var http = AddCore(services);
-        foreach (var adapter in _adapters)
-            adapter.Add(new StoreBuilder(adapter, services, _parts));
+        foreach (var adapter in _adapters.OrderByDescending(a => a.IsDatabase))
+            _parts.SharesDatabase |= adapter.Add(new StoreBuilder(adapter, services, _parts)) && adapter.IsDatabase;
         foreach (var module in _modules)
             module.Add(new ModuleBuilder(module, services, _parts, _server.Runs(module.Name)));
         Monitoring.Add(_builder, _parts);

@@ -8,6 +8,12 @@ public abstract class StoreAdapter
     /// <summary>Lower case: what the store is called where people read it and, capitalised, its configuration section.</summary>
     public abstract string Name { get; }
 
+    /// <summary>
+    /// True when it stands in for the database, which every process that runs on it then shares. Such adapters are added before the others, which
+    /// may build on what they register.
+    /// </summary>
+    public virtual bool IsDatabase => false;
+
     /// <summary>Reads the section and, when it names a server, registers what stands in for the embedded store.</summary>
     /// <returns>False when no server is named: then nothing was registered.</returns>
     public abstract bool Add(StoreBuilder store);
@@ -36,7 +42,4 @@ public sealed class StoreBuilder
 
     /// <summary>Adds a check to <c>/health/ready</c>; see <see cref="ModuleBuilder.Ready"/>.</summary>
     public void Ready(string name, Func<IServiceProvider, CancellationToken, Task> check) => _parts.Checks.Add((name, check));
-
-    /// <summary>Says that the database is shared: several processes may serve on it, and the data directory belongs to none of them alone.</summary>
-    internal void SharesDatabase() => _parts.SharesDatabase = true;
 }

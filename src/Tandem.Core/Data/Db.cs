@@ -10,6 +10,8 @@ namespace Tandem.Core.Data;
 /// </summary>
 public abstract class Db
 {
+    readonly System.Collections.Concurrent.ConcurrentDictionary<string, SemaphoreSlim> _alone = new();
+
     /// <summary>The first row, or null (the default of a value type) when there is none.</summary>
     /// <typeparam name="T">A record whose constructor parameters are named like the columns (snake_case matches PascalCase), or a scalar.</typeparam>
     public abstract Task<T?> FindAsync<T>(Sql sql, CancellationToken cancellationToken = default);
@@ -48,6 +50,26 @@ public abstract class Db
     /// <returns>The number of rows it changed.</returns>
     public virtual Task<int> ExecuteAsync(Sql sql, CancellationToken cancellationToken = default) =>
         InTransactionAsync(tx => tx.ExecuteAsync(sql, CancellationToken.None), cancellationToken);
+
+    /// <summary>
+    /// Runs <paramref name="work"/> while no other process on this database runs work of the same name; waits until it may. When the right to it is
+    /// lost, the token given to the work is cancelled; a moment of two at once must still do no harm.
+    /// </summary>
+    public virtual async Task RunAloneAsync(string name, Func<CancellationToken, Task> work, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(work);
+        // One process has the database to itself, as with SQLite; it may still ask twice.
+        var one = _alone.GetOrAdd(name, static _ => new SemaphoreSlim(1));
+        await one.WaitAsync(cancellationToken);
+        try
+        {
+            await work(cancellationToken);
+        }
+        finally
+        {
+            one.Release();
+        }
+    }
 
     /// <summary>What the store is called where people read it, such as "sqlite".</summary>
     public abstract string Engine { get; }
@@ -109,3 +131,6 @@ public sealed class StoreUnavailableException(string store, string message, Exce
 
 /// <summary>A statement broke a rule of the schema: unique, not null, check or foreign key. The transaction it was part of keeps nothing.</summary>
 public sealed class ConstraintViolationException(string message, Exception? inner = null) : Exception(message, inner);
+
+/// <summary>Thrown by a check of readiness: something is away, and requests are answered all the same. The sentence says what waits for it.</summary>
+public sealed class DegradedException(string message, Exception? inner = null) : Exception(message, inner);

@@ -19,18 +19,22 @@ public sealed class ConsumerProgress
     /// <returns>False when it is still behind.</returns>
     public async Task<bool> CaughtUpAsync(string consumer, IReadOnlyCollection<string> names, TimeSpan patience, CancellationToken cancellationToken)
     {
-        var started = _clock.GetTimestamp();
-        var heads = new long[_log.Partitions];
-        for (var partition = 0; partition < heads.Length; partition++)
-            heads[partition] = await _log.HeadAsync(partition, names, cancellationToken);
-        while (true)
+        using var limit = new CancellationTokenSource(patience, _clock);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancellationToken);
+        try
         {
-            var positions = await PositionsAsync(consumer, cancellationToken);
-            if (heads.Index().All(h => h.Item <= positions.GetValueOrDefault(h.Index)))
-                return true;
-            if (_clock.GetElapsedTime(started) >= patience)
-                return false;
-            await Task.Delay(LookInterval, _clock, cancellationToken);
+            var heads = await _log.HeadsAsync(names, either.Token);
+            while (true)
+            {
+                var positions = await StoredAsync(consumer, cancellationToken);
+                if (heads.Index().All(h => h.Item <= positions.GetValueOrDefault(h.Index)))
+                    return true;
+                await Task.Delay(LookInterval, _clock, either.Token);
+            }
+        }
+        catch (Exception e) when (e is StoreUnavailableException || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+        {
+            return false;
         }
     }
 
@@ -47,24 +51,26 @@ public sealed class ConsumerProgress
         {
             // Of a consumer that another process runs its events are not known here: all count.
             var names = _consumers.All.FirstOrDefault(c => c.Name == consumer.Key)?.Events ?? [];
+            var ends = await _log.EndsAsync(names, cancellationToken);
             var lag = 0L;
-            foreach (var row in consumer.Where(r => r.Partition < _log.Partitions))
-                lag += Math.Max(0, await _log.HeadAsync(row.Partition, names, cancellationToken) - row.Position);
+            foreach (var row in consumer.Where(r => r.Partition < ends.Length))
+                // Below zero: a log in front of this one, which something relays.
+                lag += Math.Max(0, (row.Partition < 0 ? await _log.HeadAsync(row.Partition, [], cancellationToken) : ends[row.Partition]) - row.Position);
             views.Add(new ConsumerView(consumer.Key, lag, consumer.Sum(r => r.SetAside)));
         }
 
         return views;
     }
 
-    /// <summary>The last position a consumer has dealt with, by partition; partitions without one are missing.</summary>
-    public async Task<IReadOnlyDictionary<int, long>> PositionsAsync(string consumer, CancellationToken cancellationToken) =>
-        Read(await _db.ListAsync<Stored>($"select partition, position from events_positions where consumer = {consumer}", cancellationToken));
+    /// <summary>The sequence of the last event a consumer has dealt with, by partition; partitions without one are missing.</summary>
+    public async Task<IReadOnlyDictionary<int, long>> SequencesAsync(string consumer, CancellationToken cancellationToken) =>
+        Read(await _db.ListAsync<Stored>($"select partition, sequence as number from events_positions where consumer = {consumer}", cancellationToken));
 
     /// <summary>The same within a transaction, which the consumer then cannot pass until it commits.</summary>
     public async Task<IReadOnlyDictionary<int, long>> HoldAsync(Transaction tx, string consumer, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(tx);
-        return Read(await tx.ListAsync<Stored>($"update events_positions set position = position where consumer = {consumer} returning partition, position", cancellationToken));
+        return Read(await tx.ListAsync<Stored>($"update events_positions set position = position where consumer = {consumer} returning partition, sequence as number", cancellationToken));
     }
 
     /// <summary>The events that a consumer has passed without handling them yet.</summary>
@@ -76,9 +82,12 @@ public sealed class ConsumerProgress
             """, cancellationToken);
     }
 
-    static Dictionary<int, long> Read(List<Stored> rows) => rows.ToDictionary(r => r.Partition, r => r.Position);
+    async Task<Dictionary<int, long>> StoredAsync(string consumer, CancellationToken ct) =>
+        Read(await _db.ListAsync<Stored>($"select partition, position as number from events_positions where consumer = {consumer}", ct));
 
-    sealed record Stored(int Partition, long Position);
+    static Dictionary<int, long> Read(List<Stored> rows) => rows.ToDictionary(r => r.Partition, r => r.Number);
+
+    sealed record Stored(int Partition, long Number);
 
     sealed record Row(string Consumer, int Partition, long Position, long SetAside);
 }

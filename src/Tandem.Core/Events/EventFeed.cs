@@ -30,6 +30,12 @@ public sealed class EventFeed
     /// <summary>The position of the last event it has dealt with; 0 for none.</summary>
     public async Task<long> PositionAsync(int partition, CancellationToken cancellationToken) => (await CursorAsync(partition, cancellationToken)).Position;
 
+    internal async Task<(long Position, long Sequence)> ProgressAsync(int partition, CancellationToken ct)
+    {
+        var cursor = await CursorAsync(partition, ct);
+        return (cursor.Position, cursor.Sequence);
+    }
+
     /// <summary>Deals with events that follow the consumer's position; returns when that is durable.</summary>
     /// <param name="partition">Where they are from; one call at a time for each.</param>
     /// <param name="events">In order.</param>
@@ -45,10 +51,14 @@ public sealed class EventFeed
     }
 
     /// <summary>Remembers that there is nothing for this consumer up to a position.</summary>
-    public async Task SkipToAsync(int partition, long position, CancellationToken cancellationToken)
+    /// <param name="partition">Which partition.</param>
+    /// <param name="position">Of the last event that is passed by.</param>
+    /// <param name="sequence">Of the same event.</param>
+    /// <param name="cancellationToken">Ends the call.</param>
+    public async Task SkipToAsync(int partition, long position, long sequence, CancellationToken cancellationToken)
     {
         var cursor = await CursorAsync(partition, cancellationToken);
-        var after = cursor with { Position = position };
+        var after = new Cursor(position, Math.Max(cursor.Sequence, sequence));
         await _db.InTransactionAsync(tx => AdvanceAsync(tx, partition, cursor, after), cancellationToken);
         _cursors[partition] = after;
     }

@@ -37,7 +37,7 @@ public interface IEventLog
     /// </summary>
     Task FeedAsync(EventFeed feed, CancellationToken cancellationToken);
 
-    /// <summary>Up to <paramref name="limit"/> events behind a position with one of the names, in order.</summary>
+    /// <summary>Up to <paramref name="limit"/> events behind a sequence with one of the names, in order; their position is the sequence here.</summary>
     Task<List<StoredEvent>> ReadAsync(int partition, long after, IReadOnlyCollection<string> names, int limit, CancellationToken cancellationToken);
 
     /// <summary>The position of the newest event of what was committed before the call; 0 when there is none.</summary>
@@ -45,4 +45,16 @@ public interface IEventLog
     /// <param name="names">Which events count; a log that cannot tell them apart counts all. Empty: all.</param>
     /// <param name="cancellationToken">Ends the call.</param>
     Task<long> HeadAsync(int partition, IReadOnlyCollection<string> names, CancellationToken cancellationToken);
+
+    /// <summary><see cref="HeadAsync"/> of every partition.</summary>
+    async Task<long[]> HeadsAsync(IReadOnlyCollection<string> names, CancellationToken cancellationToken)
+    {
+        var heads = new long[Partitions];
+        for (var partition = 0; partition < heads.Length; partition++)
+            heads[partition] = await HeadAsync(partition, names, cancellationToken);
+        return heads;
+    }
+
+    /// <summary>The same for gauges: what the log holds now or held a moment ago, without waiting for what was just committed.</summary>
+    Task<long[]> EndsAsync(IReadOnlyCollection<string> names, CancellationToken cancellationToken) => HeadsAsync(names, cancellationToken);
 }

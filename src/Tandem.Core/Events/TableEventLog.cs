@@ -54,7 +54,7 @@ class TableEventLog(Lazy<Db> db, Signal<IEventLog> signal) : IEventLog
 
             // Remember that nothing up to here was for it, now and then, so that a restart does not search the whole log.
             if (head - position > 10_000)
-                await feed.SkipToAsync(0, head, ct);
+                await feed.SkipToAsync(0, head, head, ct);
             return;
         }
     }

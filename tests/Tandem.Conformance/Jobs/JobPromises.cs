@@ -4,16 +4,19 @@ using Tandem.Core;
 using Tandem.Core.Data;
 using Tandem.Core.Jobs;
 
-namespace Tandem.Tests.Core;
+namespace Tandem.Conformance.Jobs;
 
-public sealed class JobTests
+/// <summary>What every job queue promises.</summary>
+public abstract class JobPromises
 {
+    private protected abstract Stores Stores { get; }
+
     static CancellationToken Ct => TestContext.Current.CancellationToken;
 
     [Fact]
     public async Task A_committed_job_runs_and_a_rolled_back_one_never()
     {
-        await using var app = await TestApp.StartAsync(a => a.Add<WorkModule>());
+        await using var app = await Stores.StartAsync(a => a.Add<WorkModule>());
         var id = await app.Db.InTransactionAsync(tx => tx.EnqueueAsync(new Work("a"), null, Ct), Ct);
         await Assert.ThrowsAsync<InvalidOperationException>(() => app.Db.InTransactionAsync(async tx =>
         {
@@ -28,7 +31,7 @@ public sealed class JobTests
     [Fact]
     public async Task A_failing_job_is_tried_again_and_its_effect_happens_once()
     {
-        await using var app = await TestApp.StartAsync(a => a.Add<WorkModule>(), null, "--Jobs:RetryBase", "00:00:00.01");
+        await using var app = await Stores.StartAsync(a => a.Add<WorkModule>(), null, "--Jobs:RetryBase", "00:00:00.01");
         var id = await app.Db.InTransactionAsync(tx => tx.EnqueueAsync(new Work("late", FailFirst: 2), null, Ct), Ct);
         var job = await StateAsync(app, id, "completed");
         Assert.Equal(3, job.Attempt);
@@ -38,7 +41,7 @@ public sealed class JobTests
     [Fact]
     public async Task A_job_that_fails_every_time_is_discarded_with_its_error()
     {
-        await using var app = await TestApp.StartAsync(a => a.Add<WorkModule>(), null, "--Jobs:RetryBase", "00:00:00.01");
+        await using var app = await Stores.StartAsync(a => a.Add<WorkModule>(), null, "--Jobs:RetryBase", "00:00:00.01");
         var id = await app.Db.InTransactionAsync(tx => tx.EnqueueAsync(new Work("x", FailFirst: 9), new JobOptions { MaxAttempts = 3 }, Ct), Ct);
         var job = await StateAsync(app, id, "discarded");
         Assert.Equal((3, "not yet"), (job.Attempt, job.Error));
@@ -47,7 +50,7 @@ public sealed class JobTests
     [Fact]
     public async Task A_unique_key_gives_the_job_that_is_waiting()
     {
-        await using var app = await TestApp.StartAsync();
+        await using var app = await Stores.StartAsync();
         var options = new JobOptions { UniqueKey = "one" };
         var first = await app.Db.InTransactionAsync(tx => tx.EnqueueAsync(new Work("a"), options, Ct), Ct);
         var second = await app.Db.InTransactionAsync(tx => tx.EnqueueAsync(new Work("b"), options, Ct), Ct);
@@ -57,7 +60,7 @@ public sealed class JobTests
     [Fact]
     public async Task A_cancelled_job_stops_and_leaves_no_effect()
     {
-        await using var app = await TestApp.StartAsync(a => a.Add<WorkModule>(), null, "--Jobs:Lease", "00:00:03");
+        await using var app = await Stores.StartAsync(a => a.Add<WorkModule>(), null, "--Jobs:Lease", "00:00:03");
         var id = await app.Db.InTransactionAsync(tx => tx.EnqueueAsync(new Work("long", Hang: true), null, Ct), Ct);
         await StateAsync(app, id, "running");
         Assert.True(await app.Services.GetRequiredService<IJobQueue>().CancelAsync(id, Ct));
@@ -69,17 +72,17 @@ public sealed class JobTests
     [Fact]
     public async Task Stopping_gives_a_running_job_back_with_its_attempt_unspent()
     {
-        var data = Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));
+        var data = Stores.NewData();
         try
         {
             Guid id;
-            await using (var app = TestApp.KeepData(await TestApp.StartAsync(a => a.Add<WorkModule>(), data)))
+            await using (var app = TestApp.KeepData(await Stores.StartAsync(a => a.Add<WorkModule>(), data)))
             {
                 id = await app.Db.InTransactionAsync(tx => tx.EnqueueAsync(new Work("long", Hang: true), null, Ct), Ct);
                 await StateAsync(app, id, "running");
             }
 
-            await using (var app = TestApp.KeepData(await TestApp.StartAsync(data: data)))
+            await using (var app = TestApp.KeepData(await Stores.StartAsync(data: data)))
             {
                 var job = await app.Services.GetRequiredService<IJobQueue>().FindAsync(id, Ct);
                 Assert.Equal(("available", 0), (job?.State, job?.Attempt));
@@ -87,37 +90,39 @@ public sealed class JobTests
         }
         finally
         {
-            Directory.Delete(data, recursive: true);
+            if (Directory.Exists(data))
+                Directory.Delete(data, recursive: true);
         }
     }
 
     [Fact]
     public async Task What_a_dead_process_was_working_on_is_taken_up_at_the_next_start()
     {
-        var data = Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));
+        var data = Stores.NewData();
         try
         {
             Guid id;
-            await using (var app = TestApp.KeepData(await TestApp.StartAsync(data: data)))
+            await using (var app = TestApp.KeepData(await Stores.StartAsync(data: data)))
             {
                 id = await app.Db.InTransactionAsync(tx => tx.EnqueueAsync(new Work("left"), null, Ct), Ct);
                 // Claimed for an hour by a worker that never says another word.
                 Assert.Single(await app.Services.GetRequiredService<IJobQueue>().ClaimAsync("dead", ["tests.work"], 1, TimeSpan.FromHours(1), Ct));
             }
 
-            await using (var app = TestApp.KeepData(await TestApp.StartAsync(a => a.Add<WorkModule>(), data)))
+            await using (var app = TestApp.KeepData(await Stores.StartAsync(a => a.Add<WorkModule>(), data)))
                 Assert.Equal(2, (await StateAsync(app, id, "completed")).Attempt);
         }
         finally
         {
-            Directory.Delete(data, recursive: true);
+            if (Directory.Exists(data))
+                Directory.Delete(data, recursive: true);
         }
     }
 
     [Fact]
     public async Task A_lease_that_ran_out_is_taken_over_and_the_old_owner_cannot_complete()
     {
-        await using var app = await TestApp.StartAsync();
+        await using var app = await Stores.StartAsync();
         var queue = app.Services.GetRequiredService<IJobQueue>();
         await app.Db.InTransactionAsync(tx => tx.EnqueueAsync(new Work("a"), null, Ct), Ct);
         var first = Assert.Single(await queue.ClaimAsync("one", ["tests.work"], 5, TimeSpan.FromSeconds(30), Ct));
@@ -171,5 +176,34 @@ public sealed class WorkModule : Module
                 throw new InvalidOperationException("not yet");
             await run.CompleteAsync(tx => tx.ExecuteAsync($"insert into work_done values ({run.Job.Name})", cancellationToken));
         }
+    }
+}
+
+public sealed class SqliteJobTests : JobPromises
+{
+    private protected override Stores Stores { get; } = new EmbeddedStores();
+}
+
+public sealed class PostgresJobTests : JobPromises
+{
+    static CancellationToken Ct => TestContext.Current.CancellationToken;
+
+    private protected override Stores Stores { get; } = new PostgresStores();
+
+    [Fact]
+    public async Task Two_processes_share_the_work_and_none_of_it_is_done_twice()
+    {
+        var data = Stores.NewData();
+        await using var one = await Stores.StartAsync(a => a.Add<WorkModule>(), data);
+        await using var two = TestApp.KeepData(await Stores.StartAsync(a => a.Add<WorkModule>(), data));
+        await one.Db.InTransactionAsync(async tx =>
+        {
+            for (var i = 0; i < 200; i++)
+                await tx.EnqueueAsync(new Work("w" + i), null, Ct);
+        }, Ct);
+        await Eventually.TrueAsync(async () => await one.Db.FindAsync<long>(Sql.Raw("select count(*) from jobs_queue where state = 'completed'"), Ct) == 200);
+        Assert.Equal(200, await one.Db.FindAsync<long>(Sql.Raw("select count(*) from work_done"), Ct));
+        Assert.Equal(200, await one.Db.FindAsync<long>(Sql.Raw("select count(distinct name) from work_done"), Ct));
+        Assert.Equal(2, await one.Db.FindAsync<long>(Sql.Raw("select count(distinct worker) from jobs_queue"), Ct));
     }
 }

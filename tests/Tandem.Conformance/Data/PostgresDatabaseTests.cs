@@ -1,0 +1,110 @@
+using System.Net.Http.Json;
+using Microsoft.AspNetCore.Builder;
+using Tandem.Core.Data;
+
+namespace Tandem.Conformance.Data;
+
+public sealed class PostgresDatabaseTests : DatabasePromises
+{
+    static CancellationToken Ct => TestContext.Current.CancellationToken;
+
+    private protected override Stores Stores { get; } = new PostgresStores();
+
+    [Fact]
+    public async Task Twenty_processes_starting_at_once_on_an_empty_database_all_come_up()
+    {
+        await using var server = await OwnPostgres.StartAsync();
+        var data = Stores.NewData();
+        var started = await Task.WhenAll(Enumerable.Range(0, 20).Select(async i =>
+        {
+            using var process = Programs.Start("doctor", "--data", Path.Combine(data, $"{i}"), "--urls", "http://127.0.0.1:0", "--Postgres:ConnectionString", server.ConnectionString);
+            var output = await process.StandardOutput.ReadToEndAsync(Ct) + await process.StandardError.ReadToEndAsync(Ct);
+            await process.WaitForExitAsync(Ct);
+            return (process.ExitCode, output);
+        }));
+        Assert.All(started, s => Assert.True(s.ExitCode == 0, s.output));
+        Directory.Delete(data, recursive: true);
+    }
+
+    [Fact]
+    public async Task A_killed_server_costs_503s_and_nothing_that_was_acknowledged()
+    {
+        await using var server = await OwnPostgres.StartAsync();
+        await using var app = await TestApp.StartAsync(a => a.Resource<Note>("/notes").AllowAnonymous(), Stores.NewData(),
+            "--Postgres:ConnectionString", server.ConnectionString);
+        var (acknowledged, refused) = (new List<string>(), 0);
+        using var stop = new CancellationTokenSource();
+        var writers = Enumerable.Range(0, 8).Select(async writer =>
+        {
+            for (var i = 0; !stop.IsCancellationRequested; i++)
+            {
+                var answer = await app.Http.PostAsJsonAsync("/notes", new Note($"w{writer}-{i}"), Ct);
+                if ((int)answer.StatusCode == 201)
+                    lock (acknowledged)
+                        acknowledged.Add($"w{writer}-{i}");
+                else
+                {
+                    await answer.ShouldBeProblemAsync(503, "http/unavailable");
+                    Assert.NotNull(answer.Headers.RetryAfter);
+                    Interlocked.Increment(ref refused);
+                }
+            }
+        }).ToList();
+        for (var round = 0; round < 3; round++)
+        {
+            await CountAsync(100);
+            await server.KillAsync();
+            var before = Volatile.Read(ref refused);
+            await Eventually.TrueAsync(() => Task.FromResult(Volatile.Read(ref refused) > before || writers.Any(w => w.IsFaulted)));
+            var ready = await (await app.Http.GetAsync("/health/ready", Ct)).JsonAsync(503);
+            Assert.Contains("does not answer", ready.GetProperty("checks")[0].GetProperty("reason").GetString());
+            await server.StartAgainAsync();
+        }
+
+        await CountAsync(100);
+        await stop.CancelAsync();
+        await Task.WhenAll(writers);
+        await Eventually.TrueAsync(async () => (await app.Http.GetAsync("/health/ready", Ct)).IsSuccessStatusCode);
+        var stored = (await app.Db.ListAsync<string>(Sql.Raw("select text from resources_notes"), Ct)).ToHashSet();
+        Assert.All(acknowledged, a => Assert.Contains(a, stored));
+        // A row without its event, or an event without its row, is a half-done change.
+        await app.SettledAsync();
+        Assert.Equal(stored.Count, await app.Db.FindAsync<long>(Sql.Raw("select count(*) from events_log where name = 'notes.created'"), Ct));
+        Assert.Equal(stored.Count, await app.Db.FindAsync<long>(Sql.Raw("select count(*) from resources_notes"), Ct));
+
+        Task CountAsync(int more)
+        {
+            var from = Count();
+            return Eventually.TrueAsync(() => Task.FromResult(Count() >= from + more || writers.Any(w => w.IsFaulted)));
+        }
+
+        int Count()
+        {
+            lock (acknowledged)
+                return acknowledged.Count;
+        }
+    }
+
+    [Fact]
+    public async Task A_statement_that_takes_too_long_is_ended_and_says_so()
+    {
+        await using var app = await Stores.StartAsync(null, null, "--Postgres:StatementTimeout", "00:00:01");
+        var slow = await Assert.ThrowsAsync<StoreUnavailableException>(() => app.Db.FindAsync<string>(Sql.Raw("select pg_sleep(30)::text"), Ct));
+        Assert.Contains("longer than it may", slow.Message);
+    }
+
+    [Theory]
+    [InlineData("Host=127.0.0.1;Port=1;Username=x;Database=x", "does not answer")]
+    [InlineData("Hots=127.0.0.1", "Postgres:ConnectionString cannot be read")]
+    public async Task A_server_that_cannot_be_used_stops_the_start_with_what_to_do(string connection, string says)
+    {
+        using var process = Programs.Start("serve", "--data", Stores.NewData(), "--urls", "http://127.0.0.1:0", "--Postgres:ConnectionString", connection, "--Postgres:ConnectTimeout", "00:00:01");
+        var error = await process.StandardError.ReadToEndAsync(Ct);
+        await process.WaitForExitAsync(Ct);
+        Assert.Contains(says, error);
+        Assert.DoesNotContain("   at ", error);
+        Assert.NotEqual(0, process.ExitCode);
+    }
+
+    public sealed record Note(string Text);
+}
