@@ -12,13 +12,21 @@ sealed class PostgresTables(PostgresServer server) : StoreTables
     // A copy takes as long as it takes, and its session waits while files are copied on another; times are UTC on both ends.
     const string Session = "set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0; set time zone 'UTC'";
 
-    public override async Task<bool> ExistsAsync(CancellationToken ct)
+    public override async Task<bool> ExistsAsync(CancellationToken ct) => await AskAsync("select to_regclass('core_migrations') is not null", ct) is true;
+
+    // By the name that this program's own sessions have.
+    public override async Task<long> OthersAsync(CancellationToken ct) => await AskAsync("""
+        select count(*) from pg_stat_activity
+        where datname = current_database() and application_name = current_setting('application_name') and pid <> pg_backend_pid()
+        """, ct) is long others ? others : 0;
+
+    async Task<object?> AskAsync(string sql, CancellationToken ct)
     {
         try
         {
             await using var connection = await server.Alone.OpenConnectionAsync(ct);
-            await using var command = new NpgsqlCommand("select to_regclass('core_migrations') is not null", connection);
-            return await command.ExecuteScalarAsync(ct) is true;
+            await using var command = new NpgsqlCommand(sql, connection);
+            return await command.ExecuteScalarAsync(ct);
         }
         catch (Exception e) when (server.Explain(e) is StoreUnavailableException unavailable)
         {
@@ -75,6 +83,9 @@ sealed class PostgresTableSession(NpgsqlConnection connection) : TableSession(co
                 .Select(t => new StoredTable(t.Key, [.. t.OrderBy(c => c.Name, StringComparer.Ordinal)], [.. keys[t.Key]])),
             references);
     }
+
+    public override async Task<bool> HasAsync(string table, CancellationToken ct) =>
+        (await ListAsync($"select 1 from pg_tables where schemaname = current_schema() and tablename = '{table}'", r => r.GetInt32(0), ct)).Count > 0;
 
     public override async Task<IReadOnlyDictionary<string, long>> SequencesAsync(CancellationToken ct)
     {

@@ -13,6 +13,7 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
+using Tandem.Backup;
 using Tandem.Core;
 using Tandem.Core.Adapters;
 using Tandem.Core.Backup;
@@ -128,8 +129,15 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
     {
         var http = Register();
         if (!_parts.SharesDatabase)
+        {
             _serveLock = TakeServeLock();
-        await Build(http, serving: true).StartAsync(cancellationToken);
+            GrownMark.Refuse(_server.Data);
+        }
+
+        var app = Build(http, serving: true);
+        if (_parts.SharesDatabase && await app.Services.GetRequiredService<StoreTables>().IsHalfCopiedAsync(cancellationToken))
+            throw new ConfigurationException("The database holds half of a store: tandem grow was broken off. Run it again; it goes on where it was.");
+        await app.StartAsync(cancellationToken);
     }
 
     /// <summary>Finishes the requests in flight and closes the stores.</summary>

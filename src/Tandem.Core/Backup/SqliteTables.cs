@@ -16,6 +16,14 @@ sealed class SqliteTables(DataDirectory data) : StoreTables
         return session;
     }
 
+    /// <summary>As <see cref="ReadAsync"/>, and whoever wants to write meanwhile is told that the database is locked.</summary>
+    public async Task<TableSession> ReadAloneAsync(CancellationToken ct)
+    {
+        var session = new SqliteTableSession(Open());
+        await session.ExecuteAsync("pragma busy_timeout = 10000; begin immediate; select 1 from sqlite_master limit 1", ct);
+        return session;
+    }
+
     /// <remarks>For a file that nobody else uses yet, and that is thrown away when the filling fails: nothing is flushed until its end.</remarks>
     public override async Task<TableSession> FillAsync(CancellationToken ct)
     {
@@ -66,10 +74,13 @@ sealed class SqliteTableSession(SqliteConnection connection) : TableSession(conn
         return InOrder(tables, references.ToLookup(r => r.From, r => r.To));
     }
 
+    public override async Task<bool> HasAsync(string table, CancellationToken ct) =>
+        (await ListAsync($"select 1 from sqlite_master where type = 'table' and name = {Text(table)}", r => r.GetInt64(0), ct)).Count > 0;
+
     public override async Task<IReadOnlyDictionary<string, long>> SequencesAsync(CancellationToken ct)
     {
         // The table is there once a table of the schema is numbered.
-        if ((await ListAsync("select 1 from sqlite_master where name = 'sqlite_sequence'", r => r.GetInt64(0), ct)).Count == 0)
+        if (!await HasAsync("sqlite_sequence", ct))
             return new Dictionary<string, long>();
         return (await ListAsync("select name, seq from sqlite_sequence", r => (Name: r.GetString(0), Last: r.GetInt64(1)), ct))
             .Where(s => StoreTables.IsData(s.Name)).ToDictionary(s => s.Name, s => s.Last);

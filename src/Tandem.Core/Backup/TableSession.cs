@@ -33,6 +33,30 @@ abstract class StoreTables
 
     /// <summary>A transaction that fills tables.</summary>
     public abstract Task<TableSession> FillAsync(CancellationToken ct);
+
+    /// <summary>How many sessions of other programs of Tandem there are on the database; 0 where that is not known.</summary>
+    public virtual Task<long> OthersAsync(CancellationToken ct) => Task.FromResult(0L);
+
+    /// <summary>Has a copy into this store been broken off?</summary>
+    public async Task<bool> IsHalfCopiedAsync(CancellationToken ct)
+    {
+        if (!await ExistsAsync(ct))
+            return false;
+        await using var session = await ReadAsync(ct);
+        return await session.HasAsync(GrowProgress, ct);
+    }
+
+    /// <summary>A table that has rows; null when there is none.</summary>
+    public async Task<string?> HoldsAsync(CancellationToken ct)
+    {
+        if (!await ExistsAsync(ct))
+            return null;
+        await using var session = await ReadAsync(ct);
+        foreach (var table in await session.TablesAsync(ct))
+            if (await session.HasRowsAsync(table.Name, ct))
+                return table.Name;
+        return null;
+    }
 }
 
 /// <summary>A connection in a transaction, for all tables.</summary>
@@ -57,6 +81,9 @@ abstract class TableSession(DbConnection connection) : IAsyncDisposable
 
     /// <summary>Writes rows; their values are those of <see cref="RowText"/>, in the order of <paramref name="columns"/>.</summary>
     public abstract Task AddAsync(StoredTable table, IReadOnlyList<string> columns, IReadOnlyList<object?[]> rows, CancellationToken ct);
+
+    /// <summary>Is there such a table?</summary>
+    public abstract Task<bool> HasAsync(string table, CancellationToken ct);
 
     /// <summary>Looks at what the engine does not look at while rows are written, such as references.</summary>
     /// <exception cref="ArchiveException">A rule is broken.</exception>

@@ -37,6 +37,13 @@ sealed class CopyOutput(ParseResult parsed, bool json)
         }
     }
 
+    /// <summary>Something to know before it is done.</summary>
+    public void Say(string line)
+    {
+        if (!json)
+            _error.WriteLine(line);
+    }
+
     /// <summary>Takes the progress away and says what has come of it.</summary>
     /// <param name="lines">For a person.</param>
     /// <param name="result">For a program.</param>
@@ -67,6 +74,9 @@ sealed class CopyOutput(ParseResult parsed, bool json)
         : string.Create(CultureInfo.InvariantCulture, $"{bytes / 1048576.0:0.0} MiB");
 
     /// <summary>12 rows in 3 tables, 1 file.</summary>
-    public static string Contents(Manifest manifest) =>
-        $"{Count(manifest.Rows, "row")} in {Count(manifest.Tables.Count, "table")}, {Count(manifest.Files.Count, "file")}";
+    public static string Contents(Manifest manifest) => Contents(manifest.Rows, manifest.Tables.Count, manifest.Files.Count);
+
+    public static string Contents(Moved moved) => Contents(moved.Rows, moved.Tables.Count, moved.Files);
+
+    static string Contents(long rows, int tables, int files) => $"{Count(rows, "row")} in {Count(tables, "table")}, {Count(files, "file")}";
 }

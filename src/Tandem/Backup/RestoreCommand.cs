@@ -68,22 +68,12 @@ static class RestoreCommand
     static async Task<int> IntoServerAsync(TandemApp app, HttpOptions http, string path, bool force, CopyOutput output, CancellationToken ct)
     {
         var store = app.Build(http, serving: false, migrate: false).Services.GetRequiredService<WholeStore>();
-        if (!force && await HoldsAsync(store.Tables, ct) is { } table)
+        if (!force && await store.Tables.HoldsAsync(ct) is { } table)
             return output.Refuse($"The database holds rows already ({table}): name an empty one, or say --force to delete them.");
+        if (await store.Tables.OthersAsync(ct) is > 0 and var others)
+            return output.Refuse(GrowCommand.StopServers(others));
         var manifest = await RunAsync(app, path, store, output, ct);
         return Report(output, path, manifest, $"The database holds what {path} held on {manifest.StartedAt:yyyy-MM-dd HH:mm:ss} UTC: {CopyOutput.Contents(manifest)}, in {output.Seconds:0.0} s");
-    }
-
-    /// <summary>A table that has rows; null when there is none.</summary>
-    public static async Task<string?> HoldsAsync(StoreTables tables, CancellationToken ct)
-    {
-        if (!await tables.ExistsAsync(ct))
-            return null;
-        await using var session = await tables.ReadAsync(ct);
-        foreach (var table in await session.TablesAsync(ct))
-            if (await session.HasRowsAsync(table.Name, ct))
-                return table.Name;
-        return null;
     }
 
     static async Task<Manifest> RunAsync(TandemApp app, string path, WholeStore store, CopyOutput output, CancellationToken ct)
