@@ -69,7 +69,8 @@ static class RowText
             {
                 JsonTokenType.Null => null,
                 JsonTokenType.String => json.GetString(),
-                JsonTokenType.Number => json.TryGetInt64(out var whole) ? whole : json.GetDouble(),
+                // The cast keeps the long: of long and double the conditional would make a double.
+                JsonTokenType.Number => json.TryGetInt64(out var whole) ? (object)whole : json.GetDouble(),
                 JsonTokenType.StartObject => ReadObject(ref json),
                 _ => throw new JsonException("A row holds what is no value."),
             };

@@ -111,6 +111,7 @@ public sealed class FileStoreTests
     [Fact]
     public async Task Embedded_files_are_in_the_data_directory()
     {
+        TestStores.OnlyEmbedded();
         await using var app = await TestApp.StartAsync();
         var stored = await app.Services.GetRequiredService<IFileStore>().PutAsync(Random(10), Ct);
         Assert.Equal(10, new FileInfo(Path.Combine(app.Data, "files", stored.Digest)).Length);
