@@ -5,11 +5,12 @@ namespace Tandem.Ledger;
 /// <param name="Victims">In the order in which they are started.</param>
 sealed record Cluster(IReadOnlyList<string> Addresses, IReadOnlyList<Victim> Victims) : IAsyncDisposable
 {
-    public static IEnumerable<string> Shapes => ["embedded"];
+    public static IEnumerable<string> Shapes => ["embedded", "postgres"];
 
     public static Cluster Make(string shape, string directory) => shape switch
     {
         "embedded" => Embedded(directory),
+        "postgres" => OnPostgres(directory),
         _ => throw new LedgerException($"There is no shape {shape}."),
     };
 
@@ -18,6 +19,15 @@ sealed record Cluster(IReadOnlyList<string> Addresses, IReadOnlyList<Victim> Vic
     {
         var process = new TandemProcess("tandem", directory, ["--data", Path.Combine(directory, "data")]);
         return new Cluster([process.Address], [process]);
+    }
+
+    /// <summary>Two processes with everything in them on one database.</summary>
+    static Cluster OnPostgres(string directory)
+    {
+        var postgres = new Postgres(directory);
+        var processes = Enumerable.Range(1, 2).Select(n =>
+            new TandemProcess("tandem", directory, ["--data", Path.Combine(directory, $"data{n}"), "--Postgres:ConnectionString", postgres.ConnectionString])).ToList();
+        return new Cluster([.. processes.Select(p => p.Address)], [postgres, .. processes]);
     }
 
     public async Task StartAsync(Client client, CancellationToken ct)

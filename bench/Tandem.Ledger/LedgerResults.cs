@@ -8,7 +8,7 @@ namespace Tandem.Ledger;
 
 /// <summary>What came out of a run, for people and for programs.</summary>
 sealed class LedgerResults(
-    LedgerOptions options, IReadOnlyList<Kill> kills, TimeSpan took, long acknowledged, long repeated, IReadOnlyDictionary<string, int> unexpected, Stored stored, Verdict verdict)
+    LedgerOptions options, IReadOnlyList<Kill> kills, TimeSpan took, long acknowledged, long repeated, IReadOnlyList<string> gaveUp, IReadOnlyDictionary<string, int> unexpected, Stored stored, Verdict verdict)
 {
     const int Shown = 20;
 
@@ -46,6 +46,7 @@ sealed class LedgerResults(
         Line($"| --- | --- |");
         Line($"| changes acknowledged | {acknowledged} |");
         Line($"| requests sent again | {repeated} |");
+        Line($"| processes that gave up and were started again | {gaveUp.Count} |");
         Line($"| items, accounts | {stored.Items.Count}, {stored.Accounts.Count} |");
         Line($"| events, effects | {stored.Events.Count}, {stored.Effects.Count} |");
         foreach (var (name, found) in _broken)
@@ -74,6 +75,7 @@ sealed class LedgerResults(
         Kept,
         Acknowledged = acknowledged,
         Repeated = repeated,
+        GaveUp = gaveUp,
         Items = stored.Items.Count,
         Accounts = stored.Accounts.Count,
         Events = stored.Events.Count,

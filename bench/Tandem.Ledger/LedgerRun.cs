@@ -96,7 +96,7 @@ static class LedgerRun
         verdict.Lost.AddRange(writers.SelectMany(w => w.Lost));
         if (unanswered)
             verdict.Lost.Add($"{LastAnswers.TotalSeconds:0} s after the last kill there were requests without an answer");
-        return new LedgerResults(options, killer.Kills, took, progress.Count, client.Repeated, client.Unexpected, stored, verdict);
+        return new LedgerResults(options, killer.Kills, took, progress.Count, client.Repeated, [.. cluster.Victims.SelectMany(v => v.GaveUp)], client.Unexpected, stored, verdict);
     }
 
     static async Task CaughtUpAsync(Client client, CancellationToken ct)

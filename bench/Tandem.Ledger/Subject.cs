@@ -5,6 +5,7 @@ using Tandem.Core;
 using Tandem.Core.Contracts;
 using Tandem.Core.Data;
 using Tandem.Core.Events;
+using Tandem.Postgres;
 
 namespace Tandem.Ledger;
 
@@ -14,6 +15,7 @@ static class Subject
     public static async Task<int> RunAsync(string[] args)
     {
         var app = TandemApp.Create(args);
+        app.UsePostgres();
         app.Resource<Item>("/items");
         app.Add<LedgerModule>();
         return await app.RunAsync();

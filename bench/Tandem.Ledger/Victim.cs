@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
@@ -9,6 +10,9 @@ abstract class Victim : IAsyncDisposable
 {
     /// <summary>What the results are grouped by: tandem, postgres, redis, or a role.</summary>
     public abstract string Kind { get; }
+
+    /// <summary>When it ended without having been killed.</summary>
+    public ConcurrentBag<string> GaveUp { get; } = [];
 
     /// <summary>Starts it; does not wait until it serves.</summary>
     public abstract void Start();
@@ -34,6 +38,19 @@ abstract class Victim : IAsyncDisposable
         await GoneAsync();
     }
 
+    /// <summary>Writes what a process says into files, until it ends.</summary>
+    protected static void KeepLog(Process process, string path)
+    {
+        _ = CopyAsync(process.StandardOutput.BaseStream, path + ".log");
+        _ = CopyAsync(process.StandardError.BaseStream, path + ".err");
+
+        static async Task CopyAsync(Stream from, string path)
+        {
+            await using var file = File.Create(path);
+            await from.CopyToAsync(file);
+        }
+    }
+
     /// <summary>A port nobody listens on, below those that outgoing connections are given.</summary>
     public static int FreePort()
     {
@@ -54,10 +71,14 @@ abstract class Victim : IAsyncDisposable
     }
 }
 
-/// <summary>The program under test as a process.</summary>
+/// <summary>The program under test as a process. One that gives up by itself is started again, as systemd or Kubernetes would, and noted.</summary>
 sealed class TandemProcess(string kind, string directory, IReadOnlyList<string> settings) : Victim
 {
+    static readonly TimeSpan RestartPause = TimeSpan.FromMilliseconds(100);
+
+    readonly Lock _gate = new();
     Process? _process;
+    bool _wanted;
     int _starts;
 
     public override string Kind => kind;
@@ -66,35 +87,52 @@ sealed class TandemProcess(string kind, string directory, IReadOnlyList<string> 
 
     public override void Start()
     {
-        var start = new ProcessStartInfo(Environment.ProcessPath ?? throw new InvalidOperationException("The path of this program is not known."))
+        lock (_gate)
         {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-            WorkingDirectory = directory,
-        };
-        foreach (var argument in (string[])["serve", "--urls", Address, "--Log:Level", "Warning", "--Users:SignUpsPerMinutePerAddress", "0", "--Users:AccessTokenLifetime", "12:00:00", .. settings])
-            start.ArgumentList.Add(argument);
-        _process = Process.Start(start) ?? throw new InvalidOperationException("The program did not start.");
-        var log = Path.Combine(directory, $"{kind}-{new Uri(Address).Port}-{++_starts:000}");
-        _ = CopyAsync(_process.StandardOutput.BaseStream, log + ".log");
-        _ = CopyAsync(_process.StandardError.BaseStream, log + ".err");
+            _wanted = true;
+            var start = new ProcessStartInfo(Environment.ProcessPath ?? throw new InvalidOperationException("The path of this program is not known."))
+            {
+                RedirectStandardOutput = true,
+                RedirectStandardError = true,
+                WorkingDirectory = directory,
+            };
+            foreach (var argument in (string[])["serve", "--urls", Address, "--Log:Level", "Warning", "--Users:SignUpsPerMinutePerAddress", "0", "--Users:AccessTokenLifetime", "12:00:00", .. settings])
+                start.ArgumentList.Add(argument);
+            _process = Process.Start(start) ?? throw new InvalidOperationException("The program did not start.");
+            KeepLog(_process, Path.Combine(directory, $"{kind}-{new Uri(Address).Port}-{++_starts:000}"));
+            _ = WatchAsync(_process);
+        }
     }
 
-    public override void Kill() => _process?.Kill();
+    public override void Kill()
+    {
+        lock (_gate)
+        {
+            _wanted = false;
+            _process?.Kill();
+        }
+    }
 
     public override Task GoneAsync() => _process?.WaitForExitAsync() ?? Task.CompletedTask;
 
-    public override async Task<bool> ServesAsync(Client client, CancellationToken ct)
-    {
-        if (_process is { HasExited: true })
-            throw new LedgerException($"A {kind} process stopped by itself with exit code {_process.ExitCode}; its log is in {directory}.");
-        return await client.TryGetAsync($"{Address}/health/ready", ct) is not null;
-    }
+    public override async Task<bool> ServesAsync(Client client, CancellationToken ct) => await client.TryGetAsync($"{Address}/health/ready", ct) is not null;
 
-    static async Task CopyAsync(Stream from, string path)
+    async Task WatchAsync(Process process)
     {
-        await using var file = File.Create(path);
-        await from.CopyToAsync(file);
+        await process.WaitForExitAsync();
+        if (!IsWanted())
+            return;
+        GaveUp.Add($"{kind} with exit code {process.ExitCode}; its log {_starts:000}");
+        await Task.Delay(RestartPause);
+        lock (_gate)
+            if (IsWanted())
+                Start();
+
+        bool IsWanted()
+        {
+            lock (_gate)
+                return _wanted && _process == process;
+        }
     }
 }
 

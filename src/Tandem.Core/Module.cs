@@ -111,6 +111,7 @@ sealed class Parts(Settings settings)
 {
     public Settings Settings => settings;
     public bool SharesDatabase { get; set; }
+    public List<string> Observed { get; } = [];
     public ConsumerRegistry Consumers { get; } = new();
     public JobRegistry Jobs { get; } = new();
     public List<Func<ICommandHost, Command>> Commands { get; } = [];

@@ -22,4 +22,7 @@ static partial class Log
 
     [LoggerMessage(6006, LogLevel.Warning, "Committed events wait in the outbox: {Reason}")]
     public static partial void NotSequenced(this ILogger logger, string reason);
+
+    [LoggerMessage(6007, LogLevel.Warning, "Waiting for the database before serving: {Reason}")]
+    public static partial void WaitsForServer(this ILogger logger, string reason);
 }

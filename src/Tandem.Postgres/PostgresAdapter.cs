@@ -47,6 +47,7 @@ sealed class PostgresAdapter : StoreAdapter
         services.Replace(ServiceDescriptor.Singleton<IFileStore, DatabaseFiles>());
         services.Replace(ServiceDescriptor.Singleton<StoreTables, PostgresTables>());
         services.AddHostedService<PostgresService>();
+        store.Observe("Npgsql");
         return true;
     }
 }

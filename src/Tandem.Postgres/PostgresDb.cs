@@ -58,6 +58,22 @@ sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbo
         }, cancellationToken);
     }
 
+    /// <summary>Begin, statement and commit in one round trip.</summary>
+    public override Task<int> ExecuteAsync(Sql sql, CancellationToken cancellationToken = default) => AgainAsync(async ct =>
+    {
+        await using var connection = await server.Source.OpenConnectionAsync(ct);
+        var transaction = new PostgresTransaction(server, connection, outbox, null);
+        try
+        {
+            return await transaction.ExecuteAndCommitAsync(sql);
+        }
+        catch
+        {
+            await transaction.RollBackAsync();
+            throw;
+        }
+    }, cancellationToken);
+
     /// <summary>Runs statements as they are, one transaction at the default isolation, in one round trip: for what needs no more.</summary>
     /// <returns>The rows of the last one.</returns>
     public Task<List<T>> RunAsync<T>(IReadOnlyList<Sql> statements, CancellationToken cancellationToken) => AgainAsync(async ct =>
@@ -216,6 +232,15 @@ sealed class PostgresTransaction(PostgresServer server, NpgsqlConnection connect
             batch.BatchCommands.Add(command);
         _deferred.Clear();
         return batch;
+    }
+
+    /// <summary>One statement that is the whole of the transaction.</summary>
+    public async Task<int> ExecuteAndCommitAsync(Sql sql)
+    {
+        var command = server.Command(sql);
+        _deferred.Add(command);
+        await CommitAsync();
+        return checked((int)command.RecordsAffected);
     }
 
     /// <exception cref="CommitInDoubtException">The connection broke while the commit was on its way.</exception>

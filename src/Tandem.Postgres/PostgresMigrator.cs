@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using DbUp;
 using DbUp.Engine;
 using Microsoft.Extensions.Logging;
@@ -7,49 +8,67 @@ using Tandem.Core.Data;
 namespace Tandem.Postgres;
 
 /// <summary>Migrates a PostgreSQL database under an advisory lock: of many processes that start at once one works and the others wait.</summary>
-sealed class PostgresMigrator(PostgresServer server, ILogger<PostgresMigrator> logger) : Migrator
+sealed class PostgresMigrator(PostgresServer server, PostgresOptions options, ILogger<PostgresMigrator> logger) : Migrator
 {
     // Next to those of PostgresLocks; held by the session, for DbUp has transactions of its own.
     const string Lock = "select pg_advisory_lock(1952542309, 1)";
 
+    static readonly TimeSpan LookInterval = TimeSpan.FromMilliseconds(100);
+
     public override string Engine => "postgres";
 
-    public override void Migrate(IReadOnlyList<Migration> migrations, IReadOnlyList<Func<Schema, string>> derived)
+    public override void Migrate(IReadOnlyList<Migration> migrations, IReadOnlyList<Func<Schema, string>> derived, bool wait)
     {
-        try
-        {
-            using var connection = server.Alone.OpenConnection();
-            var schema = new PostgresSchema(connection);
-            var wanted = Version(migrations);
-            // The usual start: everything is there already.
-            if (schema.Has("core_migrated") && schema.Scalar("select version from core_migrated") == wanted && derived.All(d => d(schema).Length == 0))
+        var began = Stopwatch.GetTimestamp();
+        for (var attempt = 0; ; attempt++)
+            try
+            {
+                Migrate(migrations, derived);
                 return;
+            }
+            catch (Exception e) when (wait && PostgresServer.IsAway(e) && Stopwatch.GetElapsedTime(began) < options.StartTimeout)
+            {
+                // Both are started together, or the server is just coming back from a crash: whoever gave up here would have to be started again.
+                if (attempt == 0)
+                    logger.WaitsForServer(server.Explain(e).Message);
+                Thread.Sleep(LookInterval);
+            }
+            catch (Exception e) when (server.Explain(e) is StoreUnavailableException unavailable)
+            {
+                throw unavailable;
+            }
+    }
 
-            // Nothing may cut the wait short: another process may be at work for as long as its longest migration.
-            schema.Execute("set statement_timeout = 0; set lock_timeout = 0");
-            schema.Execute(Lock);
-            var result = DeployChanges.To
-                .PostgresqlDatabase(new Connections(server))
-                .WithScripts(migrations.Select(m => new SqlScript(m.Name, m.Sql)))
-                .JournalToPostgresqlTable(null, "core_migrations")
-                .WithVariablesDisabled()
-                .WithTransactionPerScript()
-                .LogTo(new QuietUpgradeLog())
-                .Build()
-                .PerformUpgrade();
-            if (!result.Successful)
-                throw new InvalidOperationException($"Migration {result.ErrorScript?.Name} failed: {result.Error.Message}", result.Error);
-            // Looked at again under the lock: another process may have made the tables meanwhile.
-            foreach (var script in derived.Select(d => d(schema)).Where(s => s.Length > 0))
-                schema.Execute(script);
-            schema.Execute($"create table if not exists core_migrated (version bigint not null); delete from core_migrated; insert into core_migrated values ({wanted})");
-            if (result.Scripts.Any())
-                logger.Migrated(result.Scripts.Count());
-        }
-        catch (Exception e) when (server.Explain(e) is StoreUnavailableException unavailable)
-        {
-            throw unavailable;
-        }
+    void Migrate(IReadOnlyList<Migration> migrations, IReadOnlyList<Func<Schema, string>> derived)
+    {
+        using var connection = server.Alone.OpenConnection();
+        var schema = new PostgresSchema(connection);
+        var wanted = Version(migrations);
+        // The usual start: everything is there already.
+        if (schema.Has("core_migrated") && schema.Scalar("select version from core_migrated") == wanted && derived.All(d => d(schema).Length == 0))
+            return;
+
+        // Nothing may cut the wait short: another process may be at work for as long as its longest migration.
+        schema.Execute("set statement_timeout = 0; set lock_timeout = 0");
+        schema.Execute(Lock);
+        var result = DeployChanges.To
+            .PostgresqlDatabase(new Connections(server))
+            .WithScripts(migrations.Select(m => new SqlScript(m.Name, m.Sql)))
+            .JournalToPostgresqlTable(null, "core_migrations")
+            .WithVariablesDisabled()
+            .WithTransactionPerScript()
+            .LogTo(new QuietUpgradeLog())
+            .Build()
+            .PerformUpgrade();
+        if (!result.Successful)
+            throw PostgresServer.IsAway(result.Error) ? result.Error
+                : new InvalidOperationException($"Migration {result.ErrorScript?.Name} failed: {result.Error.Message}", result.Error);
+        // Looked at again under the lock: another process may have made the tables meanwhile.
+        foreach (var script in derived.Select(d => d(schema)).Where(s => s.Length > 0))
+            schema.Execute(script);
+        schema.Execute($"create table if not exists core_migrated (version bigint not null); delete from core_migrated; insert into core_migrated values ({wanted})");
+        if (result.Scripts.Any())
+            logger.Migrated(result.Scripts.Count());
     }
 
     sealed class Connections(PostgresServer server) : DbUp.Engine.Transactions.DatabaseConnectionManager(_ => server.Alone.CreateConnection())

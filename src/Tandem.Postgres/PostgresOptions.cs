@@ -22,4 +22,8 @@ public sealed class PostgresOptions
     /// <summary>How long a request waits for a free connection or for the server to accept one. Default 5 seconds; 1 second to 1 minute.</summary>
     [Range(typeof(TimeSpan), "00:00:01", "00:01:00")]
     public TimeSpan ConnectTimeout { get; set; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>How long a starting process waits for a server that does not answer yet. Default 1 minute; 0 to 1 hour.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "01:00:00")]
+    public TimeSpan StartTimeout { get; set; } = TimeSpan.FromMinutes(1);
 }

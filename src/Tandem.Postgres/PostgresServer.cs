@@ -108,6 +108,8 @@ sealed class PostgresServer : IAsyncDisposable, IDisposable
             new StoreUnavailableException(Name, $"The server {_where} does not let this account in: look at Username and Password of Postgres:ConnectionString.", e),
         PostgresException { SqlState: PostgresErrorCodes.InvalidCatalogName } =>
             new StoreUnavailableException(Name, $"The database of {_where} does not exist: create it, or correct Postgres:ConnectionString.", e),
+        CommitInDoubtException => new StoreUnavailableException(
+            Name, "The connection broke while the change was being committed, and it is not known whether it was kept. Look before you send it again, or repeat it with its Idempotency-Key.", e),
         _ when IsAway(e) => new StoreUnavailableException(Name, $"The database server {_where} does not answer; try again in a moment.", e),
         _ => e,
     };

@@ -70,7 +70,16 @@ static class CommandLine
     {
         await using (app)
         {
-            await app.StartAsync();
+            try
+            {
+                await app.StartAsync();
+            }
+            catch (OperationCanceledException)
+            {
+                // Told to stop before it served: there is nothing to finish.
+                return 0;
+            }
+
             await GreetAsync(app);
             await app.WaitForStopAsync();
         }
@@ -87,7 +96,7 @@ static class CommandLine
             ? DateTimeOffset.UnixEpoch.AddSeconds(seconds)
             : Process.GetCurrentProcess().StartTime);
         Console.WriteLine($"Tandem serves on {address}  (started in {took.TotalSeconds:0.00} s; Ctrl-C stops it)");
-        Console.WriteLine($"  stores   {services.GetRequiredService<Db>().Engine}, files under {services.GetRequiredService<DataDirectory>().Path}");
+        Console.WriteLine($"  stores   {string.Join(", ", app.StoreNames)}, files under {services.GetRequiredService<DataDirectory>().Path}");
         Console.WriteLine($"  try it   {address}/docs");
         foreach (var notice in services.GetServices<IStartNotice>())
             if (await notice.LineAsync(address, CancellationToken.None) is { } line)

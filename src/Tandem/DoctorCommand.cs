@@ -146,11 +146,13 @@ static class DoctorCommand
     static async Task<Finding> ClockAsync(Db db, TimeProvider clock, CancellationToken ct)
     {
         var now = clock.UtcNow();
-        var newest = await db.FindAsync<DateTime?>($"select occurred_at from events_log order by position desc limit 1", ct);
+        var newest = (await db.ListAsync<Newest>($"select occurred_at from events_log order by position desc limit 1", ct)).FirstOrDefault()?.OccurredAt;
         return newest > now + TimeSpan.FromMinutes(1)
             ? new("clock", false, $"it is {now:u} here, but the newest event is of {newest:u}: set the clock, best by NTP")
             : new("clock", true, $"{now:u}, not behind the newest event");
     }
+
+    sealed record Newest(DateTime OccurredAt);
 
     sealed record Finding(string What, bool Ok, string Says);
 }

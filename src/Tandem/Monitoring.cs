@@ -31,13 +31,13 @@ static class Monitoring
         builder.Services.AddSingleton<ILoggerProvider, LineLoggerProvider>();
 
         var endpoint = telemetry.OtlpEndpoint ?? Environment.GetEnvironmentVariable("OTEL_EXPORTER_OTLP_ENDPOINT");
-        builder.Services.AddSingleton(_ => new Metrics(telemetry, endpoint));
+        builder.Services.AddSingleton(_ => new Metrics(telemetry, endpoint, parts.Observed));
         if (endpoint is not { Length: > 0 })
             return;
         // Tracing without an exporter would still cost half of a small request's time: it is on only where spans go somewhere.
         builder.Services.AddOpenTelemetry()
             .ConfigureResource(r => r.AddService(telemetry.ServiceName))
-            .WithTracing(t => t.AddSource(Telemetry.Name).AddAspNetCoreInstrumentation().AddHttpClientInstrumentation()
+            .WithTracing(t => t.AddSource([Telemetry.Name, .. parts.Observed]).AddAspNetCoreInstrumentation().AddHttpClientInstrumentation()
                 .SetSampler(new ParentBasedSampler(new TraceIdRatioBasedSampler(telemetry.TraceRatio)))
                 .AddOtlpExporter(o => o.Endpoint = new Uri(endpoint)))
             .WithLogging(l => l.AddOtlpExporter(o => o.Endpoint = new Uri(endpoint)));
@@ -57,13 +57,13 @@ static class Monitoring
 }
 
 /// <summary>The meters' readings, made on the first use.</summary>
-sealed class Metrics(TelemetryOptions options, string? otlpEndpoint) : IDisposable
+sealed class Metrics(TelemetryOptions options, string? otlpEndpoint, IEnumerable<string> observed) : IDisposable
 {
     readonly Lazy<(MeterProvider Provider, RequestDelegate Scrape)> _made = new(() =>
     {
         var builder = Sdk.CreateMeterProviderBuilder()
             .ConfigureResource(r => r.AddService(options.ServiceName))
-            .AddMeter(Telemetry.Name, "Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel", "System.Runtime")
+            .AddMeter([Telemetry.Name, "Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel", "System.Runtime", .. observed])
             .AddPrometheusExporter();
         if (otlpEndpoint is { Length: > 0 })
             builder.AddOtlpExporter(o => o.Endpoint = new Uri(otlpEndpoint));

@@ -44,6 +44,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
     readonly List<Module> _modules = [];
     readonly List<StoreAdapter> _adapters = [];
     readonly List<EndpointDataSource> _dataSources = [];
+    readonly List<string> _stores = [];
     readonly LateServices _late = new();
     readonly ProgramArguments _arguments;
     readonly WebApplicationBuilder _builder;
@@ -159,6 +160,9 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
 
     internal Parts Parts => _parts;
 
+    /// <summary>What the program runs on, the database first.</summary>
+    internal IEnumerable<string> StoreNames => _parts.SharesDatabase ? _stores : ["sqlite", .. _stores];
+
     /// <summary>Every module's name: what <c>--roles</c> can say.</summary>
     internal IReadOnlyList<string> Roles => [.. _modules.Select(m => m.Name)];
 
@@ -176,7 +180,12 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         var services = _builder.Services;
         var http = AddCore(services);
         foreach (var adapter in _adapters.OrderByDescending(a => a.IsDatabase))
-            _parts.SharesDatabase |= adapter.Add(new StoreBuilder(adapter, services, _parts)) && adapter.IsDatabase;
+            if (adapter.Add(new StoreBuilder(adapter, services, _parts)))
+            {
+                _parts.SharesDatabase |= adapter.IsDatabase;
+                _stores.Add(adapter.Name);
+            }
+
         foreach (var module in _modules)
             module.Add(new ModuleBuilder(module, services, _parts, _server.Runs(module.Name)));
         Monitoring.Add(_builder, _parts);
@@ -216,7 +225,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         var app = _app = _builder.Build();
         _late.Services = app.Services;
         if (migrate)
-            Schema.Complete(app.Services.GetRequiredService<Migrator>());
+            Schema.Complete(app.Services.GetRequiredService<Migrator>(), wait: serving);
         if (serving)
             Pipeline(app);
         return app;

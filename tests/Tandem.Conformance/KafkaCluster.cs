@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Confluent.Kafka;
 
 namespace Tandem.Conformance;
 
@@ -62,9 +63,22 @@ sealed class KafkaCluster : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         if (_mock is null)
+        {
+            await SweepAsync();
             return;
+        }
+
         _mock.StandardInput.Close();
         await _mock.WaitForExitAsync();
         _mock.Dispose();
+    }
+
+    /// <summary>Leaves nothing on real brokers.</summary>
+    async Task SweepAsync()
+    {
+        using var admin = new AdminClientBuilder(new AdminClientConfig { BootstrapServers = BootstrapServers }).Build();
+        var mine = admin.GetMetadata(TimeSpan.FromSeconds(10)).Topics.Select(t => t.Topic).Where(t => t.StartsWith(Prefix, StringComparison.Ordinal)).ToList();
+        if (mine.Count > 0)
+            await admin.DeleteTopicsAsync(mine);
     }
 }

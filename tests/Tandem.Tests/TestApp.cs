@@ -4,6 +4,7 @@ using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core.Data;
 using Tandem.Core.Events;
+using Tandem.Kafka;
 using Tandem.Postgres;
 
 namespace Tandem.Tests;
@@ -41,6 +42,7 @@ public sealed class TestApp : IAsyncDisposable
         var app = TandemApp.Create(
             ["--urls", "http://127.0.0.1:0", "--data", directory, "--Log:Level", "Error", .. await TestStores.SettingsAsync(directory), .. settings]);
         app.UsePostgres();
+        app.UseKafka();
         configure?.Invoke(app);
         await app.StartAsync();
         return new TestApp(app, directory);

@@ -1,5 +1,6 @@
 // Checks YAML from standard input against published schemas and prints it as JSON: an array of documents.
-//   node validate.mjs kubernetes|compose < FILE          exit code 1 and a line per fault when something is wrong
+//   node validate.mjs kubernetes|compose|plain < FILE      exit code 1 and a line per fault when something is wrong
+//   node validate.mjs promql < FILE                        a JSON array of PromQL expressions; prints the metrics they name
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
@@ -8,13 +9,17 @@ const installed = new URL("../../artifacts/tools/", import.meta.url);
 const require = createRequire(installed);
 const { parseAllDocuments } = require("yaml");
 const [kind] = process.argv.slice(2);
+if (kind === "promql") {
+  promql(JSON.parse(readFileSync(0, "utf8")));
+  process.exit();
+}
 const documents = parseAllDocuments(readFileSync(0, "utf8"), { merge: true, strict: true, uniqueKeys: true });
 const faults = documents.flatMap((d) => d.errors.map((e) => e.message));
 const values = faults.length === 0 ? documents.map((d) => d.toJS()) : [];
 
 if (kind === "kubernetes") for (const value of values) faults.push(...kubernetes(value));
 else if (kind === "compose") for (const value of values) faults.push(...compose(value));
-else faults.push(`unknown kind ${kind}`);
+else if (kind !== "plain") faults.push(`unknown kind ${kind}`);
 
 if (faults.length > 0) {
   console.error(faults.join("\n"));
@@ -82,4 +87,25 @@ function compose(value) {
   const { $schema, ...schema } = JSON.parse(readFileSync(new URL("./node_modules/dclint/schemas/compose.schema.json", installed)));
   const validate = ajv.compile(schema);
   return validate(value) ? [] : validate.errors.map((e) => `${e.instancePath || "/"} ${e.message} ${JSON.stringify(e.params)}`);
+}
+
+// By the grammar that Prometheus' own editor uses.
+function promql(expressions) {
+  const { parser } = require("@prometheus-io/lezer-promql");
+  const metrics = new Set();
+  let failed = false;
+  for (const expression of expressions)
+    parser.parse(expression).iterate({
+      enter: (node) => {
+        if (node.type.isError) {
+          failed = true;
+          console.error(`${expression}: not PromQL at character ${node.from}`);
+        } else if (node.name === "VectorSelector") {
+          const name = node.node.getChild("Identifier");
+          if (name) metrics.add(expression.slice(name.from, name.to));
+        }
+      },
+    });
+  if (failed) process.exit(1);
+  console.log(JSON.stringify([...metrics]));
 }

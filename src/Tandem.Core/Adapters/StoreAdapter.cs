@@ -40,6 +40,9 @@ public sealed class StoreBuilder
     /// <summary>Reads the adapter's section; see <see cref="ModuleBuilder.Options{T}()"/>.</summary>
     public T Options<T>() where T : class, new() => _parts.Settings.Read<T>(Services, char.ToUpperInvariant(_adapter.Name[0]) + _adapter.Name[1..]);
 
+    /// <summary>Has the traces and metrics of a client library be collected with ours: the name of its ActivitySource and Meter.</summary>
+    public void Observe(string source) => _parts.Observed.Add(source);
+
     /// <summary>Adds a check to <c>/health/ready</c>; see <see cref="ModuleBuilder.Ready"/>.</summary>
     public void Ready(string name, Func<IServiceProvider, CancellationToken, Task> check) => _parts.Checks.Add((name, check));
 }

@@ -16,7 +16,7 @@ sealed record WholeStore(Migrator Migrator, StoreTables Tables, IFileStore Files
 sealed record ProgramSchema(Func<string, IReadOnlyList<Migration>> Migrations, IReadOnlyList<Func<Schema, string>> Derived)
 {
     /// <summary>Brings a store to this program's schema.</summary>
-    public void Complete(Migrator migrator) => migrator.Migrate(Migrations(migrator.Engine), Derived);
+    public void Complete(Migrator migrator, bool wait = false) => migrator.Migrate(Migrations(migrator.Engine), Derived, wait);
 
     /// <summary>Brings an empty store to the schema that rows are from, which may be of an earlier program.</summary>
     /// <exception cref="ArchiveException">It is of a later one, or the store is further.</exception>
@@ -32,7 +32,7 @@ sealed record ProgramSchema(Func<string, IReadOnlyList<Migration>> Migrations, I
                 throw new ArchiveException($"The database has a later schema than the rows ({further}): make a new, empty one and name that.");
         }
 
-        store.Migrator.Migrate([.. known.Where(m => source.Migrations.Contains(m.Name))], [.. Derived, schema => Fit(schema, source)]);
+        store.Migrator.Migrate([.. known.Where(m => source.Migrations.Contains(m.Name))], [.. Derived, schema => Fit(schema, source)], wait: false);
     }
 
     /// <summary>

@@ -17,7 +17,8 @@ abstract class Migrator
 
     /// <param name="migrations">In order.</param>
     /// <param name="derived">What makes the statements for tables that are derived from types; they run behind the migrations.</param>
-    public abstract void Migrate(IReadOnlyList<Migration> migrations, IReadOnlyList<Func<Schema, string>> derived);
+    /// <param name="wait">A database server that does not answer yet is waited for; an embedded database needs no waiting.</param>
+    public abstract void Migrate(IReadOnlyList<Migration> migrations, IReadOnlyList<Func<Schema, string>> derived, bool wait);
 
     /// <summary>The files for an engine that an assembly embeds.</summary>
     public static IEnumerable<Migration> Embedded(string module, Assembly assembly, string engine)

@@ -10,7 +10,7 @@ sealed class SqliteMigrator(DataDirectory data, ILogger<SqliteMigrator> logger) 
 {
     public override string Engine => "sqlite";
 
-    public override void Migrate(IReadOnlyList<Migration> migrations, IReadOnlyList<Func<Schema, string>> derived)
+    public override void Migrate(IReadOnlyList<Migration> migrations, IReadOnlyList<Func<Schema, string>> derived, bool wait)
     {
         Restrict();
         using var connection = new SqliteConnection($"Data Source={data.DatabaseFile};Pooling=False");

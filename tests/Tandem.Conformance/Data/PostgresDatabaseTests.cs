@@ -17,13 +17,12 @@ public sealed class PostgresDatabaseTests : DatabasePromises
         var data = Stores.NewData();
         var started = await Task.WhenAll(Enumerable.Range(0, 20).Select(async i =>
         {
-            using var process = Programs.Start("doctor", "--data", Path.Combine(data, $"{i}"), "--urls", "http://127.0.0.1:0", "--Postgres:ConnectionString", server.ConnectionString);
+            using var process = Programs.Start("user", "list", "--data", Path.Combine(data, $"{i}"), "--Postgres:ConnectionString", server.ConnectionString);
             var output = await process.StandardOutput.ReadToEndAsync(Ct) + await process.StandardError.ReadToEndAsync(Ct);
             await process.WaitForExitAsync(Ct);
             return (process.ExitCode, output);
         }));
         Assert.All(started, s => Assert.True(s.ExitCode == 0, s.output));
-        Directory.Delete(data, recursive: true);
     }
 
     [Fact]
@@ -98,7 +97,7 @@ public sealed class PostgresDatabaseTests : DatabasePromises
     [InlineData("Hots=127.0.0.1", "Postgres:ConnectionString cannot be read")]
     public async Task A_server_that_cannot_be_used_stops_the_start_with_what_to_do(string connection, string says)
     {
-        using var process = Programs.Start("serve", "--data", Stores.NewData(), "--urls", "http://127.0.0.1:0", "--Postgres:ConnectionString", connection, "--Postgres:ConnectTimeout", "00:00:01");
+        using var process = Programs.Start("serve", "--data", Stores.NewData(), "--urls", "http://127.0.0.1:0", "--Postgres:ConnectionString", connection, "--Postgres:StartTimeout", "00:00:01");
         var error = await process.StandardError.ReadToEndAsync(Ct);
         await process.WaitForExitAsync(Ct);
         Assert.Contains(says, error);

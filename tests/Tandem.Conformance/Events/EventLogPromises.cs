@@ -1,6 +1,8 @@
+using System.Net.Http.Json;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core.Data;
 using Tandem.Core.Events;
+using Tandem.Reports;
 
 namespace Tandem.Conformance.Events;
 
@@ -160,6 +162,19 @@ public abstract class EventLogPromises
         // Somebody who never ran has not; asking takes the patience and no longer.
         Assert.False(await progress.CaughtUpAsync("nobody", ["tests.told"], TimeSpan.FromMilliseconds(300), Ct));
         await Eventually.TrueAsync(async () => (await progress.ListAsync(Ct)).All(c => c.Lag == 0));
+    }
+
+    [Fact]
+    public async Task A_report_is_counted_again_from_the_log()
+    {
+        await using var stage = await StageAsync();
+        await using var app = await stage.StartAsync();
+        for (var i = 0; i < 6; i++)
+            await (await app.Http.PostAsJsonAsync("/users", new { email = $"a{i}@example.com", name = $"a{i}", password = "12345678" }, Ct)).JsonAsync(201);
+        Assert.True(await app.Services.GetRequiredService<ConsumerProgress>().CaughtUpAsync("reports.signups", ["users.user-registered"], TimeSpan.FromSeconds(20), Ct));
+        await app.Db.ExecuteAsync(Sql.Raw("update reports_signups set count = 99"), Ct);
+        await app.Db.InTransactionAsync(tx => tx.EnqueueAsync(new RebuildSignUps(), cancellationToken: Ct), Ct);
+        await Eventually.TrueAsync(async () => await app.Db.FindAsync<long>(Sql.Raw("select cast(sum(count) as bigint) from reports_signups"), Ct) == 6);
     }
 
     [Fact]

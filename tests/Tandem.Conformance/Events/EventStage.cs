@@ -3,7 +3,6 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Tandem.Core.Data;
 using Tandem.Core.Events;
-using Tandem.Kafka;
 
 namespace Tandem.Conformance.Events;
 
@@ -28,11 +27,8 @@ class EventStage : IAsyncDisposable
     public Task<TestApp> StartAsync(params string[] more) => StartOnAsync([.. _settings, .. more]);
 
     /// <summary>With other settings than the stage's own.</summary>
-    public async Task<TestApp> StartOnAsync(params string[] settings) => TestApp.KeepData(await TestApp.StartAsync(app =>
-    {
-        app.UseKafka();
-        app.Add<WitnessModule>();
-    }, Data, settings));
+    public async Task<TestApp> StartOnAsync(params string[] settings) => TestApp.KeepData(
+        await TestApp.StartAsync(app => app.Add<WitnessModule>(), Data, settings));
 
     /// <summary>Keys k0, k1, … each told the numbers from <paramref name="first"/> on, key by key at the same time, so that they interleave.</summary>
     public static Task TellAsync(TestApp app, int keys, int first, int count) =>
@@ -64,13 +60,13 @@ class EventStage : IAsyncDisposable
         return member;
     }
 
-    public virtual ValueTask DisposeAsync()
+    public virtual async ValueTask DisposeAsync()
     {
         WitnessModule.Dead.TryRemove(Data, out _);
         WitnessModule.Cured.TryRemove(Data, out _);
         if (Directory.Exists(Data))
             Directory.Delete(Data, recursive: true);
-        return ValueTask.CompletedTask;
+        await TestStores.DropAsync(Data);
     }
 }
 

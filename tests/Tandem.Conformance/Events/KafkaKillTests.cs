@@ -1,5 +1,8 @@
+using System.Data.Common;
+using System.Globalization;
 using System.Net.Http.Json;
 using Microsoft.Data.Sqlite;
+using Npgsql;
 
 namespace Tandem.Conformance.Events;
 
@@ -54,14 +57,17 @@ public sealed class KafkaKillTests
         }
 
         Directory.Delete(data, recursive: true);
+        await TestStores.DropAsync(data);
     }
 
     static async Task<long> ScalarAsync(string data, string sql)
     {
-        await using var file = new SqliteConnection($"Data Source={Path.Combine(data, "tandem.db")};Mode=ReadOnly;Pooling=False");
-        await file.OpenAsync(Ct);
-        await using var command = file.CreateCommand();
+        await using DbConnection database = TestStores.OnPostgres
+            ? new NpgsqlConnection(TestStores.ConnectionString(data, ";Pooling=false"))
+            : new SqliteConnection($"Data Source={Path.Combine(data, "tandem.db")};Mode=ReadOnly;Pooling=False");
+        await database.OpenAsync(Ct);
+        await using var command = database.CreateCommand();
         command.CommandText = sql;
-        return (long)(await command.ExecuteScalarAsync(Ct))!; // an aggregate always answers
+        return Convert.ToInt64(await command.ExecuteScalarAsync(Ct), CultureInfo.InvariantCulture);
     }
 }

@@ -66,6 +66,50 @@ public sealed class KafkaTests
         await Eventually.TrueAsync(async () => (await ReadyAsync(app)).GetProperty("status").GetString() == "healthy");
     }
 
+    [Fact]
+    public async Task The_program_stops_in_order_while_the_brokers_are_away()
+    {
+        await using var stage = await KafkaStage.MakeAsync();
+        var first = await stage.StartAsync();
+        await EventStage.TellAsync(first, keys: 6, first: 0, count: 5);
+        await EventStage.UntilAsync(first, WitnessModule.Left, 30);
+        await stage.Cluster.TellAsync("down all");
+        await EventStage.TellAsync(first, keys: 6, first: 5, count: 5);
+        // Less than a supervisor waits before it kills.
+        await first.DisposeAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(8), Ct);
+
+        // Started while they are still away, it serves; then everything flows.
+        await using (var app = await stage.StartAsync())
+        {
+            await EventStage.TellAsync(app, keys: 6, first: 10, count: 5);
+            await stage.Cluster.TellAsync("up all");
+            await EventStage.UntilAsync(app, WitnessModule.Left, 90);
+            await EventStage.HasAllAsync(app, WitnessModule.Left, keys: 6, count: 15);
+        }
+    }
+
+    [Fact]
+    public async Task Two_processes_share_the_partitions_and_one_takes_over_from_the_other()
+    {
+        TestStores.NeedsPostgres();
+        await using var stage = await (await KafkaStage.MakeAsync()).OnPostgresAsync();
+        await using var stays = await stage.StartAsync();
+        await using (var goes = await stage.StartAsync())
+        {
+            await EventStage.TellAsync(goes, keys: 8, first: 0, count: 20);
+            await EventStage.UntilAsync(stays, WitnessModule.Left, 160);
+            // Its partitions, and the relay when it had that, are free from here on; the other must take them in the middle of this.
+            await EventStage.TellAsync(goes, keys: 8, first: 20, count: 20);
+        }
+
+        await EventStage.TellAsync(stays, keys: 8, first: 40, count: 20);
+        foreach (var witness in new[] { WitnessModule.Left, WitnessModule.Right })
+        {
+            await EventStage.UntilAsync(stays, witness, 480);
+            await EventStage.HasAllAsync(stays, witness, keys: 8, count: 60);
+        }
+    }
+
     /// <summary>The protocol's error codes; −195 closes the connection instead of an answer.</summary>
     [Theory]
     [InlineData(-195)] // the connection is closed without an answer
@@ -209,6 +253,32 @@ public sealed class KafkaTests
             await EventStage.UntilAsync(app, WitnessModule.Left, 163);
             Assert.Equal([0L, 1L, 2L], await app.Db.ListAsync<long>($"select number from witness_told where witness = {WitnessModule.Left} and key = 'bad' order by place", Ct));
         }
+    }
+
+    [Fact]
+    public async Task A_log_that_went_to_Kafka_waits_for_it_and_repeats_nothing()
+    {
+        await using var stage = await KafkaStage.MakeAsync();
+        await using (var app = await stage.StartAsync())
+        {
+            await EventStage.TellAsync(app, keys: 8, first: 0, count: 5);
+            await EventStage.UntilAsync(app, WitnessModule.Left, 40);
+        }
+
+        // Somebody forgets the setting: changes are kept, and no consumer takes the offsets for positions in the database's log.
+        await using (var app = await stage.StartOnAsync())
+        {
+            await EventStage.TellAsync(app, keys: 8, first: 5, count: 5);
+            Assert.False(await app.Services.GetRequiredService<ConsumerProgress>().CaughtUpAsync(WitnessModule.Left, ["tests.told"], TimeSpan.FromSeconds(1), Ct));
+            Assert.Equal(40, await app.Db.FindAsync<long>($"select count(*) from witness_told where witness = {WitnessModule.Left}", Ct));
+        }
+
+        await using (var app = await stage.StartAsync())
+            foreach (var witness in new[] { WitnessModule.Left, WitnessModule.Right })
+            {
+                await EventStage.UntilAsync(app, witness, 80);
+                await EventStage.HasAllAsync(app, witness, keys: 8, count: 10);
+            }
     }
 
     [Fact]

@@ -6,7 +6,7 @@ using Tandem.Tests.Repo;
 
 namespace Tandem.Tests.Backup;
 
-/// <summary>From the data directory to PostgreSQL and back. Runs where TANDEM_TEST_POSTGRES names a server.</summary>
+/// <summary>From the data directory to PostgreSQL and back. Where the suite runs on PostgreSQL.</summary>
 public sealed class GrowTests : IAsyncDisposable
 {
     // What keeps a program on its data directory although the suite runs on PostgreSQL.
@@ -202,7 +202,7 @@ public sealed class GrowTests : IAsyncDisposable
 
     async Task MakeDatabaseAsync()
     {
-        Assert.SkipUnless(TestStores.OnPostgres, "It needs PostgreSQL: TANDEM_TEST_POSTGRES.");
+        Assert.SkipUnless(TestStores.OnPostgres, "It needs both stores: TANDEM_TEST_STORES=postgres.");
         await TestStores.RunAsync("postgres", $"create database {_database}");
     }
 

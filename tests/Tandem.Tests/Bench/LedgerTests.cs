@@ -8,10 +8,10 @@ public sealed class LedgerTests
     static CancellationToken Ct => TestContext.Current.CancellationToken;
 
     [Fact]
-    public async Task Ten_kills_of_the_embedded_program_lose_and_double_nothing()
+    public async Task Ten_kills_lose_and_double_nothing()
     {
         // Within 15 s, not 5: the other tests share the cores.
-        using var ledger = Process.Start(new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "Tandem.Ledger"), ["--shape", "embedded", "--kills", "10", "--seconds", "40", "--within", "15"])
+        using var ledger = Process.Start(new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "Tandem.Ledger"), ["--shape", TestStores.OnPostgres ? "postgres" : "embedded", "--kills", "10", "--seconds", "40", "--within", "15"])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,

@@ -150,6 +150,7 @@ public sealed class IdempotencyTests
         await (await PostAsync(app.Http, "/users", body.Replace("horse", "house", StringComparison.Ordinal), "k1")).ShouldBeProblemAsync(422, "http/idempotency-key-reused");
         await (await PostAsync(app.Http, "/users", body, "k2")).ShouldBeProblemAsync(400, "users/email-taken");
         await (await PostAsync(app.Http, "/users", body, "k2")).ShouldBeProblemAsync(400, "users/email-taken");
+        await app.SettledAsync();
         Assert.Equal(1, await app.Db.FindAsync<long>($"select count(*) from events_log where name = 'users.user-registered'", Ct));
         Assert.Contains("$argon2id$", await app.Db.FindAsync<string>($"select result from core_idempotency", Ct));
     }
@@ -259,8 +260,8 @@ public sealed class IdempotencyTests
     /// <summary>So many rows, and as many events of their making.</summary>
     static async Task CountsAsync(TestApp app, string resource, long expected)
     {
-        await app.SettledAsync();
         Assert.Equal(expected, await app.Db.FindAsync<long>(Sql.Raw($"select count(*) from resources_{resource}"), Ct));
+        await app.SettledAsync();
         Assert.Equal(expected, await app.Db.FindAsync<long>($"select count(*) from events_log where name = {resource + ".created"}", Ct));
     }
 }

