@@ -40,6 +40,7 @@ sealed class Filling
     /// <summary>Takes away what the tables hold, such as what migrations put in.</summary>
     public async Task ClearAsync(CancellationToken ct)
     {
+        await _session.ExecuteAsync($"drop table if exists {StoreTables.GrowProgress}", ct);
         foreach (var table in _tables.Reverse())
             await _session.ExecuteAsync($"delete from {TableSession.Quote(table.Name)}", ct);
     }

@@ -9,14 +9,20 @@ namespace Tandem.Core.Backup;
 /// <param name="StartedAt">When the view of the store was taken (UTC): what was committed before is in it.</param>
 /// <param name="Migrations">The schema: those that have run.</param>
 /// <param name="Sequences">The last number given out, by table.</param>
+/// <param name="EventsOnKafka">Consumers' positions are those of a Kafka topic, and mean nothing without it.</param>
 /// <param name="Tables">A table comes behind those it refers to.</param>
 sealed record ArchiveHeader(int Format, string Program, string Engine, DateTime StartedAt, IReadOnlyList<string> Migrations,
-    IReadOnlyDictionary<string, long> Sequences, IReadOnlyList<StoredTable> Tables)
+    IReadOnlyDictionary<string, long> Sequences, bool EventsOnKafka, IReadOnlyList<StoredTable> Tables)
 {
     public const int Current = 1;
 
-    public static async Task<ArchiveHeader> OfAsync(TableSession session, string program, DateTime now, CancellationToken ct) =>
-        new(Current, program, session.Engine, now, await session.MigrationsAsync(ct), await session.SequencesAsync(ct), await session.TablesAsync(ct));
+    public static async Task<ArchiveHeader> OfAsync(TableSession session, string program, DateTime now, CancellationToken ct)
+    {
+        var tables = await session.TablesAsync(ct);
+        // The log in front of the topic has a number below those of the topic's partitions.
+        var onKafka = tables.Any(t => t.Name == "events_positions") && await session.HasRowsAsync("events_positions", ct, "partition < 0");
+        return new(Current, program, session.Engine, now, await session.MigrationsAsync(ct), await session.SequencesAsync(ct), onKafka, tables);
+    }
 }
 
 /// <summary>What stands at the end of an archive: all there is in it, to be compared with what was read. Without it the archive is cut short.</summary>

@@ -9,12 +9,15 @@ static class Restore
     /// <param name="archive">From its start.</param>
     /// <param name="target">Its tables lose the rows they have, such as those that migrations put in.</param>
     /// <param name="program">What the store's schema is in the end.</param>
+    /// <param name="check">Throws when what is at the head of the archive does not suit the caller.</param>
     /// <param name="progress">Told how far it is.</param>
     /// <param name="ct">Ends it; nothing is kept then.</param>
     /// <exception cref="ArchiveException">The archive is damaged, of another schema, or does not arrive whole.</exception>
-    public static async Task<Manifest> RunAsync(ArchiveReader archive, WholeStore target, ProgramSchema program, Action<CopyProgress> progress, CancellationToken ct)
+    public static async Task<Manifest> RunAsync(
+        ArchiveReader archive, WholeStore target, ProgramSchema program, Action<ArchiveHeader> check, Action<CopyProgress> progress, CancellationToken ct)
     {
         var header = await archive.HeaderAsync(ct);
+        check(header);
         await program.PrepareAsync(target, header, ct);
         await using (var session = await target.Tables.FillAsync(ct))
         {

@@ -133,9 +133,9 @@ abstract class TableSession(DbConnection connection) : IAsyncDisposable
         return digest;
     }
 
-    public async Task<bool> HasRowsAsync(string table, CancellationToken ct)
+    public async Task<bool> HasRowsAsync(string table, CancellationToken ct, string where = "true")
     {
-        await using var command = Command($"select 1 from {Quote(table)} limit 1");
+        await using var command = Command($"select 1 from {Quote(table)} where {where} limit 1");
         return await command.ExecuteScalarAsync(ct) is not null;
     }
 

@@ -102,6 +102,8 @@ static class GrowCommand
         await using (var session = await source.Tables.ReadAsync(ct))
         {
             var header = await ArchiveHeader.OfAsync(session, TandemApp.Version, TimeProvider.System.UtcNow(), ct);
+            if (header.EventsOnKafka)
+                return output.Refuse("Consumers' positions are those of a Kafka topic, and mean nothing in a data directory: a store whose events go through Kafka has no way back yet.");
             moved = await new Grow(source, WholeStore.Embedded(restored.Directory, TimeProvider.System), app.Schema, output.Show).IntoDirectoryAsync(session, header, ct);
         }
 

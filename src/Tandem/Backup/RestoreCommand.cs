@@ -43,7 +43,7 @@ static class RestoreCommand
         var data = new DataDirectory(Path.Combine(Path.GetTempPath(), $"tandem-drill-{Guid.NewGuid():n}"));
         try
         {
-            return await RunAsync(app, path, WholeStore.Embedded(data, TimeProvider.System), output, ct);
+            return await RunAsync(app, path, WholeStore.Embedded(data, TimeProvider.System), _ => { }, output, ct);
         }
         finally
         {
@@ -59,7 +59,7 @@ static class RestoreCommand
         if (!force && File.Exists(data.DatabaseFile))
             return output.Refuse($"{data.Path} holds a store already: name another directory with --data DIR, or say --force to put it aside.");
         using var restored = new RestoredDirectory(data, TimeProvider.System);
-        var manifest = await RunAsync(app, path, WholeStore.Embedded(restored.Directory, TimeProvider.System), output, ct);
+        var manifest = await RunAsync(app, path, WholeStore.Embedded(restored.Directory, TimeProvider.System), h => RefuseKafka(app, h), output, ct);
         var former = restored.Take();
         return Report(output, path, manifest, $"{data.Path} holds what {path} held on {manifest.StartedAt:yyyy-MM-dd HH:mm:ss} UTC: {CopyOutput.Contents(manifest)}, in {output.Seconds:0.0} s"
             + (former is null ? "" : $"\nThe former database is in {former}; delete it when it is not needed any more."));
@@ -72,14 +72,27 @@ static class RestoreCommand
             return output.Refuse($"The database holds rows already ({table}): name an empty one, or say --force to delete them.");
         if (await store.Tables.OthersAsync(ct) is > 0 and var others)
             return output.Refuse(GrowCommand.StopServers(others));
-        var manifest = await RunAsync(app, path, store, output, ct);
-        return Report(output, path, manifest, $"The database holds what {path} held on {manifest.StartedAt:yyyy-MM-dd HH:mm:ss} UTC: {CopyOutput.Contents(manifest)}, in {output.Seconds:0.0} s");
+        var onKafka = false;
+        var manifest = await RunAsync(app, path, store, h =>
+        {
+            RefuseKafka(app, h);
+            onKafka = h.EventsOnKafka;
+        }, output, ct);
+        return Report(output, path, manifest, $"The database holds what {path} held on {manifest.StartedAt:yyyy-MM-dd HH:mm:ss} UTC: {CopyOutput.Contents(manifest)}, in {output.Seconds:0.0} s"
+            + (onKafka ? "\nThe topic may hold events that came after the backup and are not in the database any more: delete it, or give Kafka:TopicPrefix another value, before a server starts." : ""));
     }
 
-    static async Task<Manifest> RunAsync(TandemApp app, string path, WholeStore store, CopyOutput output, CancellationToken ct)
+    /// <exception cref="ArchiveException">Events went through Kafka there, and do not here.</exception>
+    public static void RefuseKafka(TandemApp app, ArchiveHeader header)
+    {
+        if (header.EventsOnKafka && (!app.Parts.SharesDatabase || string.IsNullOrEmpty(app.Parts.Settings.Sources.All["Kafka:BootstrapServers"])))
+            throw new ArchiveException("Consumers' positions in these rows are those of a Kafka topic, and mean nothing without it: name PostgreSQL and Kafka (--postgres, --kafka).");
+    }
+
+    static async Task<Manifest> RunAsync(TandemApp app, string path, WholeStore store, Action<ArchiveHeader> check, CopyOutput output, CancellationToken ct)
     {
         await using var archive = new ArchiveReader(path);
-        return await Restore.RunAsync(archive, store, app.Schema, output.Show, ct);
+        return await Restore.RunAsync(archive, store, app.Schema, check, output.Show, ct);
     }
 
     static int Report(CopyOutput output, string path, Manifest manifest, string lines) => output.Done(lines,

@@ -165,6 +165,22 @@ public sealed class BackupTests : IDisposable
     }
 
     [Fact]
+    public async Task Rows_whose_events_went_through_Kafka_are_drilled_but_not_restored_without_it()
+    {
+        await using (var app = await StartAsync())
+        {
+            await app.Db.ExecuteAsync($"insert into events_positions (consumer, partition, position, sequence) values ('kafka', {-1}, 5, 7)", Ct);
+            Assert.Equal(0, (await Programs.RunAsync("backup", Archive, "--data", app.Data, "--verify")).Code);
+        }
+
+        var data = Path.Combine(_folder, "data");
+        var (code, _, error) = await RestoreAsync(data);
+        Assert.Equal(1, code);
+        Assert.Contains("--kafka", error);
+        await TestStores.DropAsync(data);
+    }
+
+    [Fact]
     public async Task An_archive_is_never_written_over_and_an_empty_or_missing_store_makes_none()
     {
         TestStores.OnlyEmbedded();
