@@ -76,7 +76,14 @@ static class TestStores
         }
     }
 
-    static async Task RunAsync(string database, string sql)
+    public static async Task<T> ScalarAsync<T>(string database, string sql)
+    {
+        await using var source = NpgsqlDataSource.Create(ConnectionString(database, ";Pooling=false"));
+        await using var command = source.CreateCommand(sql);
+        return (T)(await command.ExecuteScalarAsync() ?? throw new InvalidOperationException($"Nothing came of {sql}"));
+    }
+
+    public static async Task RunAsync(string database, string sql)
     {
         await using var source = NpgsqlDataSource.Create(ConnectionString(database, ";Pooling=false"));
         await using var command = source.CreateCommand(sql);
