@@ -3,14 +3,17 @@ namespace Tandem.Ledger;
 /// <summary>Everything that runs: what clients talk to, and what can be killed.</summary>
 /// <param name="Addresses">Where clients send their requests.</param>
 /// <param name="Victims">In the order in which they are started.</param>
-sealed record Cluster(IReadOnlyList<string> Addresses, IReadOnlyList<Victim> Victims) : IAsyncDisposable
+/// <param name="Kafka">Lives as long as this.</param>
+sealed record Cluster(IReadOnlyList<string> Addresses, IReadOnlyList<Victim> Victims, KafkaCluster? Kafka = null) : IAsyncDisposable
 {
-    public static IEnumerable<string> Shapes => ["embedded", "postgres"];
+    public static IEnumerable<string> Shapes => ["embedded", "postgres", "split", "split-kafka"];
 
     public static Cluster Make(string shape, string directory) => shape switch
     {
         "embedded" => Embedded(directory),
         "postgres" => OnPostgres(directory),
+        "split" => Split(directory, null),
+        "split-kafka" => Split(directory, new KafkaCluster()),
         _ => throw new LedgerException($"There is no shape {shape}."),
     };
 
@@ -21,13 +24,27 @@ sealed record Cluster(IReadOnlyList<string> Addresses, IReadOnlyList<Victim> Vic
         return new Cluster([process.Address], [process]);
     }
 
-    /// <summary>Two processes with everything in them on one database.</summary>
+    /// <summary>Two processes with everything in them on one database and one Redis.</summary>
     static Cluster OnPostgres(string directory)
     {
-        var postgres = new Postgres(directory);
-        var processes = Enumerable.Range(1, 2).Select(n =>
-            new TandemProcess("tandem", directory, ["--data", Path.Combine(directory, $"data{n}"), "--Postgres:ConnectionString", postgres.ConnectionString])).ToList();
-        return new Cluster([.. processes.Select(p => p.Address)], [postgres, .. processes]);
+        var (postgres, redis) = (new Postgres(directory), new Redis(directory));
+        var processes = Enumerable.Range(1, 2).Select(n => new TandemProcess("tandem", directory,
+            ["--data", Path.Combine(directory, $"data{n}"), "--Postgres:ConnectionString", postgres.ConnectionString, "--Redis:ConnectionString", redis.ConnectionString])).ToList();
+        return new Cluster([.. processes.Select(p => p.Address)], [postgres, redis, .. processes]);
+    }
+
+    /// <summary>Two gateways in front of processes that have a role each, on one database and one Redis; events in the database or on Kafka.</summary>
+    static Cluster Split(string directory, KafkaCluster? kafka)
+    {
+        var (postgres, redis) = (new Postgres(directory), new Redis(directory));
+        TandemProcess[] roles = [Process("users"), Process("items"), Process("items"), Process("ledger")];
+        string[] addresses = [.. roles.GroupBy(r => r.Kind).SelectMany(g => g.SelectMany((r, i) => (string[])[$"--Gateway:Roles:{g.Key}:Addresses:{i}", r.Address]))];
+        TandemProcess[] gateways = [Process("gateway", addresses), Process("gateway", addresses)];
+        return new Cluster([.. gateways.Select(g => g.Address)], [postgres, redis, .. kafka?.Victims ?? [], .. roles, .. gateways], kafka);
+
+        TandemProcess Process(string role, params string[] settings) => new(role, directory,
+            ["--data", Path.Combine(directory, $"{role}-{Guid.NewGuid():n}"), "--roles", role, "--Postgres:ConnectionString", postgres.ConnectionString,
+                "--Redis:ConnectionString", redis.ConnectionString, .. kafka is null ? Array.Empty<string>() : ["--Kafka:BootstrapServers", kafka.BootstrapServers], .. settings]);
     }
 
     public async Task StartAsync(Client client, CancellationToken ct)
@@ -53,5 +70,6 @@ sealed record Cluster(IReadOnlyList<string> Addresses, IReadOnlyList<Victim> Vic
     {
         foreach (var victim in Victims.Reverse())
             await victim.DisposeAsync();
+        Kafka?.Dispose();
     }
 }

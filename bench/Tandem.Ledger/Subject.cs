@@ -5,7 +5,9 @@ using Tandem.Core;
 using Tandem.Core.Contracts;
 using Tandem.Core.Data;
 using Tandem.Core.Events;
+using Tandem.Kafka;
 using Tandem.Postgres;
+using Tandem.Redis;
 
 namespace Tandem.Ledger;
 
@@ -16,6 +18,8 @@ static class Subject
     {
         var app = TandemApp.Create(args);
         app.UsePostgres();
+        app.UseRedis();
+        app.UseKafka();
         app.Resource<Item>("/items");
         app.Add<LedgerModule>();
         return await app.RunAsync();

@@ -12,14 +12,14 @@ namespace Tandem.Core;
 /// <summary>A part of the backend: its tables, endpoints, events and jobs. Built-in modules and a user's own are the same thing.</summary>
 /// <remarks>
 /// SQL files embedded under <c>Migrations/sqlite</c> and <c>Migrations/postgres</c> of the module's assembly are its migrations, under the same
-/// names in both. <see cref="Add"/> runs in every process, <see cref="Map"/> only where the module's role runs.
+/// names in both. <see cref="Add"/> runs in every process, <see cref="Map"/> where the module's role runs and in a gateway, which forwards.
 /// </remarks>
 public abstract class Module
 {
     /// <summary>Lower case: the role, the prefix of the tables and, capitalised, the configuration section.</summary>
     public abstract string Name { get; }
 
-    /// <summary>Registers what the module is made of.</summary>
+    /// <summary>Registers what the module is made of. Whatever its endpoints take as a parameter is registered in every process: a gateway maps them too.</summary>
     public virtual void Add(ModuleBuilder module)
     {
     }
@@ -55,14 +55,17 @@ public sealed class ModuleBuilder
 
     readonly bool _active;
 
-    internal ModuleBuilder(Module module, IServiceCollection services, Parts parts, bool active) =>
-        (_module, Services, _parts, _active) = (module, services, parts, active);
+    internal ModuleBuilder(Module module, IServiceCollection services, Parts parts, bool active, bool isReachable) =>
+        (_module, Services, _parts, _active, IsReachable) = (module, services, parts, active, isReachable);
 
     /// <summary>The container's registrations.</summary>
     public IServiceCollection Services { get; }
 
     /// <summary>True when the module's role runs in this process: its endpoints are served here.</summary>
     public bool IsServed => _active;
+
+    /// <summary>True when this process answers at the module's endpoints: because they are served here, or because a gateway forwards from here.</summary>
+    public bool IsReachable { get; }
 
     /// <summary>
     /// Reads <typeparamref name="T"/> from the module's section, checks its annotations and registers it as a singleton. An unknown key or a

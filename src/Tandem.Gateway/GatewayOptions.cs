@@ -16,6 +16,13 @@ public sealed class GatewayOptions
 
     /// <summary>Other services behind the same door, by name.</summary>
     public Dictionary<string, UpstreamOptions> Upstreams { get; set; } = [];
+
+    /// <summary>Where the program's own roles are that do not run in this process, by role; others stands for those that are not named.</summary>
+    public Dictionary<string, RoleOptions> Roles { get; set; } = [];
+
+    /// <summary>How long a request waits for a role whose processes have all just gone. Default 5 seconds; 0 to 1 minute.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "00:01:00")]
+    public TimeSpan RoleWait { get; set; } = TimeSpan.FromSeconds(5);
 }
 
 /// <summary>Cross-origin requests.</summary>
@@ -41,6 +48,13 @@ public sealed class RateLimitOptions
     /// <summary>Who shares an allowance: Address (default), or Token for those who send one.</summary>
     [AllowedValues("Address", "Token")]
     public string By { get; set; } = "Address";
+}
+
+/// <summary>The processes of a role.</summary>
+public sealed class RoleOptions
+{
+    /// <summary>Where they listen, such as http://users:8080. Every address behind a name is a process; the name is looked up every few seconds.</summary>
+    public string[] Addresses { get; set; } = [];
 }
 
 /// <summary>A service behind the gateway.</summary>

@@ -6,17 +6,21 @@ using Tandem.Core.Http;
 namespace Tandem.Gateway;
 
 /// <summary>The general limit, for every request but the probes.</summary>
-sealed class GeneralLimit(RequestDelegate next, RateLimitOptions options, RateLimits limits)
+sealed class GeneralLimit(RequestDelegate next, RateLimitOptions options, IRateLimits limits)
 {
     const string Rule = "gateway";
 
-    public Task InvokeAsync(HttpContext context)
+    public async Task InvokeAsync(HttpContext context)
     {
         if (context.Request.Path.Value is "/health" or "/health/ready")
-            return next(context);
-        var limit = limits.Take(Rule, KeyOf(context), options.PermitsPerMinute, TimeSpan.FromMinutes(1));
+        {
+            await next(context);
+            return;
+        }
+
+        var limit = await limits.TakeAsync(Rule, KeyOf(context), options.PermitsPerMinute, TimeSpan.FromMinutes(1));
         limit.WriteHeaders(context.Response, Rule);
-        return limit.Allowed ? next(context) : limit.Refusal().ExecuteAsync(context);
+        await (limit.Allowed ? next(context) : limit.Refusal().ExecuteAsync(context));
     }
 
     // The token is not checked yet, so it only ever narrows: whoever makes tokens up still shares the allowance of the address in other limits.

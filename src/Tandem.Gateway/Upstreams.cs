@@ -20,9 +20,6 @@ static class Upstreams
     static readonly Problem Down = new("gateway/upstream-down", 502, "The service behind this address does not answer; try again in a moment.");
     static readonly Problem Slow = new("gateway/upstream-slow", 504, "The service behind this address took too long.");
 
-    // What only the gateway may say about the caller; copies from outside are always dropped.
-    static readonly string[] Identity = ["X-Tandem-Account", "X-Tandem-Session", "X-Tandem-Roles", "X-Tandem-Scopes"];
-
     public static void Add(IServiceCollection services, Dictionary<string, UpstreamOptions> upstreams)
     {
         foreach (var (name, upstream) in upstreams)
@@ -100,8 +97,10 @@ static class Upstreams
     static void PassIdentity(RequestTransformContext transform, UpstreamOptions upstream)
     {
         var headers = transform.ProxyRequest.Headers;
-        foreach (var name in Identity)
-            headers.Remove(name);
+        // What only the gateway may say about the caller; copies from outside are always dropped.
+        foreach (var name in transform.HttpContext.Request.Headers.Keys)
+            if (name.StartsWith("X-Tandem-", StringComparison.OrdinalIgnoreCase))
+                headers.Remove(name);
         if (!upstream.PassToken)
             headers.Remove("Authorization");
         if (transform.HttpContext.Features.Get<Caller>() is not { } caller)

@@ -1,9 +1,11 @@
 using Tandem;
 using Tandem.Kafka;
 using Tandem.Postgres;
+using Tandem.Redis;
 
 var app = TandemApp.Create(args);
 app.UsePostgres();
+app.UseRedis();
 app.UseKafka();
 app.Resource<Item>("/items");
 return await app.RunAsync();

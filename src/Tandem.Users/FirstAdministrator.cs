@@ -5,6 +5,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Tandem.Core;
 using Tandem.Core.Configuration;
+using Tandem.Core.Data;
 using Tandem.Core.Http;
 
 namespace Tandem.Users;
@@ -51,17 +52,30 @@ sealed class ConfiguredAdministrator(AdminOptions options, UserTable users, Pass
 
 /// <summary>
 /// The link that makes the first administrator, printed by a starting server that has none. It is known to whoever sees that terminal and to
-/// nobody else: 256 random bits, kept in memory, worth nothing once there is an administrator.
+/// nobody else: 256 random bits, of which the database has the hash, worth nothing once there is an administrator.
 /// </summary>
-sealed class SetupLink(UserTable users) : IStartNotice
+/// <remarks>In the database, because another process than the one that printed it may be asked.</remarks>
+sealed class SetupLink(UserTable users, Db db, TimeProvider clock) : IStartNotice
 {
-    readonly string _token = Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32));
+    // Whoever comes later starts a server again and takes the new one: a link in an old log is no key for ever.
+    static readonly TimeSpan Lifetime = TimeSpan.FromDays(7);
 
-    public async Task<string?> LineAsync(string address, CancellationToken cancellationToken) => await users.HasAdministratorAsync(cancellationToken)
-        ? null
-        : $"first    {address}/setup?token={_token} makes the first administrator";
+    public async Task<string?> LineAsync(string address, CancellationToken cancellationToken)
+    {
+        if (await users.HasAdministratorAsync(cancellationToken))
+            return null;
+        var (token, now) = (Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32)), clock.UtcNow());
+        await db.InTransactionAsync(async tx =>
+        {
+            await tx.ExecuteAsync($"delete from users_setup_links where created_at < {now - Lifetime}", CancellationToken.None);
+            await tx.ExecuteAsync($"insert into users_setup_links (digest, created_at) values ({Digest(token)}, {now})", CancellationToken.None);
+        }, cancellationToken);
+        return $"first    {address}/setup?token={token} makes the first administrator";
+    }
 
     public async Task<bool> IsOpenAsync(string? token, CancellationToken ct) =>
-        CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(token ?? ""), Encoding.UTF8.GetBytes(_token))
+        await db.FindAsync<long>($"select count(*) from users_setup_links where digest = {Digest(token ?? "")} and created_at > {clock.UtcNow() - Lifetime}", ct) == 1
         && !await users.HasAdministratorAsync(ct);
+
+    static string Digest(string token) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(token)));
 }

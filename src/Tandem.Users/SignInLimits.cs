@@ -11,7 +11,7 @@ namespace Tandem.Users;
 /// counted like one that somebody has. What is counted is taken before the password is looked at, so that a thousand guesses at once are no
 /// way round, and put back when it was right.
 /// </remarks>
-sealed class SignInLimits(RateLimits limits, UsersOptions options)
+sealed class SignInLimits(IRateLimits limits, UsersOptions options)
 {
     const string ByAddress = "users/sign-in-address";
     const string ByAccount = "users/sign-in-account";
@@ -28,37 +28,37 @@ sealed class SignInLimits(RateLimits limits, UsersOptions options)
         RateLimit? last = null;
         if (options.FailuresPerAddress > 0)
         {
-            last = limits.Take(ByAddress, address, options.FailuresPerAddress, Window);
+            last = await limits.TakeAsync(ByAddress, address, options.FailuresPerAddress, Window);
             if (last is { Allowed: false })
                 return new Attempt(last, "sign-in-address", null);
         }
 
         if (options.FailuresPerAccount == 0)
-            return new Attempt(last, "sign-in-address", () => GiveBackAddress(address));
-        last = limits.Take(ByAccount, account, options.FailuresPerAccount, Window);
+            return new Attempt(last, "sign-in-address", () => GiveBackAddressAsync(address));
+        last = await limits.TakeAsync(ByAccount, account, options.FailuresPerAccount, Window);
         if (last is { Allowed: true })
-            return new Attempt(last, "sign-in-account", () => Succeeded(address, account));
+            return new Attempt(last, "sign-in-account", () => SucceededAsync(address, account));
         if (!await isFamiliar())
             return new Attempt(last, "sign-in-account", null);
-        last = limits.Take(ByFamiliar, $"{address} {account}", options.FailuresPerAccount, Window);
-        return new Attempt(last, "sign-in-account", last is { Allowed: true } ? () => Succeeded(address, account) : null);
+        last = await limits.TakeAsync(ByFamiliar, $"{address} {account}", options.FailuresPerAccount, Window);
+        return new Attempt(last, "sign-in-account", last is { Allowed: true } ? () => SucceededAsync(address, account) : null);
     }
 
-    void Succeeded(string address, string account)
+    async Task SucceededAsync(string address, string account)
     {
-        GiveBackAddress(address);
-        limits.Forget(ByAccount, account);
-        limits.Forget(ByFamiliar, $"{address} {account}");
+        await GiveBackAddressAsync(address);
+        await limits.ForgetAsync(ByAccount, account);
+        await limits.ForgetAsync(ByFamiliar, $"{address} {account}");
     }
 
-    void GiveBackAddress(string address)
+    async Task GiveBackAddressAsync(string address)
     {
         if (options.FailuresPerAddress > 0)
-            limits.GiveBack(ByAddress, address, options.FailuresPerAddress, Window);
+            await limits.GiveBackAsync(ByAddress, address, options.FailuresPerAddress, Window);
     }
 
     /// <param name="Limit">What was said; null when nothing is limited.</param>
     /// <param name="Policy">Its name in the RateLimit headers.</param>
-    /// <param name="Succeeded">To be called when the password was right.</param>
-    public readonly record struct Attempt(RateLimit? Limit, string Policy, Action? Succeeded);
+    /// <param name="SucceededAsync">To be called when the password was right.</param>
+    public readonly record struct Attempt(RateLimit? Limit, string Policy, Func<Task>? SucceededAsync);
 }

@@ -25,13 +25,13 @@ static class UserEndpoints
     }
 
     static async Task<Results<Created<UserView>, ProblemResult>> Register(NewUser user, IdempotencyKey? key, HttpContext context, UsersOptions options,
-        UserTable users, Passwords passwords, RateLimits limits, SignInLimits signIns, ITokenVerifier tokens, TimeProvider clock, CancellationToken ct)
+        UserTable users, Passwords passwords, IRateLimits limits, SignInLimits signIns, ITokenVerifier tokens, TimeProvider clock, CancellationToken ct)
     {
         if (!MayAdd(context.Request, tokens))
         {
             if (!options.SignUp)
                 return Problem.Of(UserProblems.SignUpClosed);
-            if (TooMany(context, options, limits) is { } refusal)
+            if (await TooManyAsync(context, options, limits) is { } refusal)
                 return refusal;
         }
 
@@ -54,7 +54,8 @@ static class UserEndpoints
             return limit.Refusal("Too many attempts at this account; try again after the time in Retry-After.");
         if (!await passwords.VerifyAsync(user.Password, registered.PasswordHash, ct))
             return Problem.Of(HttpProblems.IdempotencyKeyReused);
-        attempt.Succeeded?.Invoke();
+        if (attempt.SucceededAsync is { } succeeded)
+            await succeeded();
         return null;
     }
 
@@ -101,11 +102,11 @@ static class UserEndpoints
         request.Headers.Authorization.ToString() is ['B' or 'b', 'e', 'a', 'r', 'e', 'r', ' ', .. var token]
         && tokens.TryVerify(token.Trim(), out var caller) && caller.May(Write);
 
-    static ProblemResult? TooMany(HttpContext context, UsersOptions options, RateLimits limits)
+    static async Task<ProblemResult?> TooManyAsync(HttpContext context, UsersOptions options, IRateLimits limits)
     {
         if (options.SignUpsPerMinutePerAddress == 0)
             return null;
-        var limit = limits.Take("users/sign-up", ClientAddress.Of(context), options.SignUpsPerMinutePerAddress, TimeSpan.FromMinutes(1));
+        var limit = await limits.TakeAsync("users/sign-up", ClientAddress.Of(context), options.SignUpsPerMinutePerAddress, TimeSpan.FromMinutes(1));
         if (limit.Allowed)
             return null;
         limit.WriteHeaders(context.Response, "sign-up");

@@ -35,12 +35,11 @@ public sealed class UsersModule : Module
 
         var admin = module.Options<AdminOptions>("Admin");
         ConfiguredAdministrator.Check(admin);
+        module.Services.AddSingleton<SetupLink>();
         if (module.IsServed)
-        {
             module.Services.AddHostedService<ConfiguredAdministrator>();
-            module.Services.AddSingleton<SetupLink>();
+        if (module.IsReachable)
             module.Services.AddSingleton<IStartNotice>(services => services.GetRequiredService<SetupLink>());
-        }
 
         module.Command(UserCommands.Users);
         module.Command(UserCommands.Token);

@@ -2,11 +2,11 @@ using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
+using Tandem.Backup;
 using Tandem.Core;
 using Tandem.Core.Configuration;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
-using Tandem.Backup;
 using Tandem.Deploy;
 
 namespace Tandem;

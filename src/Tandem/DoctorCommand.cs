@@ -7,6 +7,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
+using Tandem.Roles;
 
 namespace Tandem;
 
@@ -130,6 +131,11 @@ static class DoctorCommand
                     findings.Add(new($"store {name}", result.Reason is null, result.Reason ?? string.Create(CultureInfo.InvariantCulture, $"answers in {result.Milliseconds} ms")));
                 }
 
+                var roles = services.GetService<IReadOnlyList<RoleDestinations>>() ?? [];
+                if (roles.Count > 0)
+                    await services.GetRequiredService<Hop>().StartAsync(token);
+                foreach (var role in roles.Where(r => r.Addresses.Count > 0))
+                    findings.Add(await RoleAsync(role, services.GetRequiredService<DestinationWatch>(), token));
                 findings.Add(await ClockAsync(db, services.GetRequiredService<TimeProvider>(), token));
                 return 0;
             }, ct);
@@ -140,6 +146,17 @@ static class DoctorCommand
         }
 
         return findings;
+    }
+
+    static async Task<Finding> RoleAsync(RoleDestinations role, DestinationWatch watch, CancellationToken ct)
+    {
+        await watch.ResolveAsync(role, ct);
+        var looks = await Task.WhenAll(role.All.Select(async d => (d.Address, State: await watch.AskAsync(d, "/health/ready", ct))));
+        var bad = looks.Where(l => l.State.Fitness != Fitness.Ready).Select(l => $"{l.Address} {(l.State.Why is { } why ? $"cannot be reached ({why})" : "says that it is not ready")}").ToList();
+        var what = $"role {role.Role}";
+        return looks.Length == 0 ? new(what, false, $"{string.Join(", ", role.Addresses.Select(a => a.Host))} cannot be resolved: correct {role.Setting}, or start the role")
+            : bad.Count == 0 ? new(what, true, $"{looks.Length} of {looks.Length} processes are ready")
+            : new(what, false, $"{string.Join(", ", bad)}: start it, or correct {role.Setting}");
     }
 
     /// <summary>A clock that was set back makes new tokens look expired and old ones valid.</summary>

@@ -2,8 +2,10 @@ using System.Diagnostics;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
 using Tandem.Core.Data;
+using Tandem.Roles;
 
 namespace Tandem;
 
@@ -40,11 +42,13 @@ static class Health
         var health = routes.MapGroup("/health").WithTags("Health").AllowAnonymous();
         // Answered by AnswerAlive; mapped so that it stands in the documentation and other methods get 405.
         health.MapGet("", () => new AliveView("healthy")).WithSummary("The process is alive").Produces<AliveView>();
-        health.MapGet("ready", Ready).WithSummary("Every store by name: can it be used?").Produces<ReadyView>().Produces<ReadyView>(503);
+        health.MapGet("ready", Ready).WithSummary("Every store, and at a gateway every role, by name: can it be used?").Produces<ReadyView>().Produces<ReadyView>(503);
     }
 
-    static async Task<IResult> Ready(Db db, Parts parts, IServiceProvider services, HttpContext context, CancellationToken ct)
+    static async Task<IResult> Ready(Db db, Parts parts, Drain drain, IServiceProvider services, HttpContext context, CancellationToken ct)
     {
+        if (drain.HasBegun)
+            return Results.Json(new ReadyView("draining", []), statusCode: 503);
         var checks = new List<(string Name, Func<IServiceProvider, CancellationToken, Task> Check)> { (db.Engine, (_, c) => db.CheckAsync(c)) };
         checks.AddRange(parts.Checks);
         var results = await Task.WhenAll(checks.Select(c => CheckAsync(c.Name, c.Check, services, ct)));
@@ -52,8 +56,22 @@ static class Health
         var ready = results.All(r => r.Status != "unavailable");
         if (!ready)
             context.Response.Headers.RetryAfter = "1";
-        var status = !ready ? "unavailable" : results.All(r => r.Status == "healthy") ? "ready" : "degraded";
-        return Results.Json(new ReadyView(status, results), statusCode: ready ? 200 : 503);
+        var roles = services.GetService<IReadOnlyList<RoleDestinations>>()?.Where(r => r.HasEndpoints).Select(Of) ?? [];
+        CheckView[] all = [.. results, .. roles];
+        var status = !ready ? "unavailable" : all.All(r => r.Status == "healthy") ? "ready" : "degraded";
+        return Results.Json(new ReadyView(status, all), statusCode: ready ? 200 : 503);
+    }
+
+    /// <summary>A gateway without one of its roles still has all the others, and is worth as much as they are: degraded at worst.</summary>
+    static CheckView Of(RoleDestinations role)
+    {
+        var (all, fit) = (role.All.Count, role.All.Count(d => d.Fitness == Fitness.Ready));
+        var reason = role.Addresses.Count == 0 ? $"No address is known: set {role.Setting}."
+            : all == 0 ? $"The names in {role.Setting} cannot be resolved."
+            // Anyone may read this: which address is not to be had stands in the log.
+            : fit < all ? $"{fit} of {all} processes can be used."
+            : null;
+        return new CheckView($"role {role.Role}", reason is null ? "healthy" : "degraded", 0, reason);
     }
 
     internal static async Task<CheckView> CheckAsync(string name, Func<IServiceProvider, CancellationToken, Task> check, IServiceProvider services, CancellationToken ct)
@@ -86,8 +104,8 @@ static class Health
 public sealed record AliveView(string Status);
 
 /// <summary>The answer of <c>GET /health/ready</c>.</summary>
-/// <param name="Status">"ready"; "degraded" when something is away and requests are answered all the same; "unavailable" with 503.</param>
-/// <param name="Checks">Each store and module.</param>
+/// <param name="Status">"ready"; "degraded" when something is away and requests are answered all the same; "unavailable", and "draining" before a stop, with 503.</param>
+/// <param name="Checks">Each store and module, and each role that a gateway forwards to.</param>
 public sealed record ReadyView(string Status, IReadOnlyList<CheckView> Checks);
 
 /// <summary>One check.</summary>

@@ -17,6 +17,7 @@ using Tandem.Backup;
 using Tandem.Core;
 using Tandem.Core.Adapters;
 using Tandem.Core.Backup;
+using Tandem.Core.Backplane;
 using Tandem.Core.Configuration;
 using Tandem.Core.Data;
 using Tandem.Core.Events;
@@ -28,6 +29,7 @@ using Tandem.Gateway;
 using Tandem.Inference;
 using Tandem.Realtime;
 using Tandem.Reports;
+using Tandem.Roles;
 using Tandem.Users;
 
 namespace Tandem;
@@ -141,11 +143,13 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         await app.StartAsync(cancellationToken);
     }
 
-    /// <summary>Finishes the requests in flight and closes the stores.</summary>
+    /// <summary>Drains (<c>Http:DrainTime</c>), finishes the requests in flight and closes the stores.</summary>
     public async Task StopAsync(CancellationToken cancellationToken = default)
     {
-        if (_app is not null)
-            await _app.StopAsync(cancellationToken);
+        if (_app is null)
+            return;
+        await _app.Services.GetRequiredService<Drain>().RunAsync(cancellationToken);
+        await _app.StopAsync(cancellationToken);
     }
 
     /// <summary>Stops the program if it runs.</summary>
@@ -186,8 +190,11 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
                 _stores.Add(adapter.Name);
             }
 
+        RefuseUnknownRoles();
         foreach (var module in _modules)
-            module.Add(new ModuleBuilder(module, services, _parts, _server.Runs(module.Name)));
+            module.Add(new ModuleBuilder(module, services, _parts, _server.Runs(module.Name), _server.Runs(module.Name) || _server.Runs("gateway")));
+        if (IsForwarding)
+            RoleRoutes.Add(services, _parts.Settings.Get<GatewayOptions>(), AwayRoles, AllRoles);
         Monitoring.Add(_builder, _parts);
         _parts.Settings.RefuseUnknownSections(ServerOptions.Keys);
         return http;
@@ -213,6 +220,10 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
             services.AddHostedService<JobWorker>();
             services.AddHostedService<StoreGauges>();
             services.AddHostedService<IdempotencySweep>();
+            services.AddHostedService(p => p.GetRequiredService<Hop>());
+            if (IsForwarding)
+                services.AddHostedService(p => p.GetRequiredService<DestinationWatch>());
+            services.AddSingleton<IHostLifetime, StopSignals>();
         }
 
         _builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
@@ -255,9 +266,13 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         services.AddSingleton<IJobQueue, TableJobQueue>();
         services.AddSingleton<Outbox>();
         services.AddSingleton(p => new ConsumerProgress(p.GetRequiredService<Db>(), p.GetRequiredService<IEventLog>(), _parts.Consumers, p.GetRequiredService<TimeProvider>()));
-        services.AddSingleton<RateLimits>();
+        services.AddSingleton<IRateLimits, InProcessRateLimits>();
+        services.AddSingleton<IBackplane, InProcessBackplane>();
+        services.AddSingleton<Drain>();
+        services.AddSingleton<Hop>();
         services.AddSingleton<Migrator, SqliteMigrator>();
         services.AddHybridCache();
+        services.AddSingleton<Core.Cache.CacheInvalidation>();
         services.AddSingleton(typeof(Core.Cache.Cache<,>));
         _parts.Settings.Read<EventOptions>(services, "Events");
         _parts.Settings.Read<JobWorkerOptions>(services, "Jobs");
@@ -279,6 +294,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         properties["__AuthenticationMiddlewareSet"] = true;
         properties["__AuthorizationMiddlewareSet"] = true;
         app.UseMiddleware<RequestLog>();
+        app.UseMiddleware<Entrance>();
         foreach (var module in _modules.Where(m => _server.Runs(m.Name)))
             module.Use(app);
         app.Use(Health.AnswerAlive);
@@ -294,10 +310,30 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         Operations.Map(routes);
         ApiDocs.Map(routes);
         Monitoring.Map(routes);
-        foreach (var module in _modules.Where(m => _server.Runs(m.Name)))
-            module.Map(routes);
-        foreach (var source in _dataSources)
-            ((IEndpointRouteBuilder)routes).DataSources.Add(source);
+        foreach (var module in _modules)
+            if (RoutesOf(routes, module.Name) is { } its)
+                module.Map(its);
+        if (RoutesOf(routes, RoleRoutes.App) is { } own)
+            foreach (var source in _dataSources)
+                own.DataSources.Add(source);
+        if (IsForwarding)
+            RoleRoutes.Check(routes);
+    }
+
+    /// <returns>Where a role's endpoints are mapped: to be served, to be forwarded, or null where this process knows nothing of them.</returns>
+    IEndpointRouteBuilder? RoutesOf(IEndpointRouteBuilder routes, string role) =>
+        _server.Runs(role) ? routes : IsForwarding && AwayRoles.Contains(role) ? RoleRoutes.To(routes, role) : null;
+
+    IReadOnlyList<string> AllRoles => [.. _modules.Select(m => m.Name), RoleRoutes.App];
+
+    IReadOnlyList<string> AwayRoles => [.. AllRoles.Where(r => !_server.Runs(r) && (r != RoleRoutes.App || _dataSources.Count > 0))];
+
+    bool IsForwarding => _server.Runs("gateway") && AwayRoles.Count > 0;
+
+    void RefuseUnknownRoles()
+    {
+        if (_server.Roles?.FirstOrDefault(r => !AllRoles.Contains(r, StringComparer.OrdinalIgnoreCase)) is { } unknown)
+            throw new ConfigurationException($"There is no role {unknown}. Roles: {string.Join(", ", AllRoles.Order())}.");
     }
 
     /// <summary>One server per data directory: two would each keep limits, caches and open sockets that the other does not know of.</summary>

@@ -6,6 +6,7 @@ using Tandem.Core.Data;
 using Tandem.Core.Events;
 using Tandem.Kafka;
 using Tandem.Postgres;
+using Tandem.Redis;
 
 namespace Tandem.Tests;
 
@@ -42,6 +43,7 @@ public sealed class TestApp : IAsyncDisposable
         var app = TandemApp.Create(
             ["--urls", "http://127.0.0.1:0", "--data", directory, "--Log:Level", "Error", .. await TestStores.SettingsAsync(directory), .. settings]);
         app.UsePostgres();
+        app.UseRedis();
         app.UseKafka();
         configure?.Invoke(app);
         await app.StartAsync();

@@ -35,6 +35,9 @@ sealed class Settings(ConfigurationSources sources)
         return value;
     }
 
+    /// <summary>The settings in force of a class that was read.</summary>
+    public T Get<T>() where T : class => _sections.Select(s => s.Value).OfType<T>().First();
+
     static void Validate(string path, object value)
     {
         foreach (var property in value.GetType().GetProperties())

@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Authorization;
+using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Metadata;
 using Microsoft.AspNetCore.Routing;
@@ -33,7 +34,7 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
         }
         catch (Exception e) when (!context.Response.HasStarted)
         {
-            if (context.RequestAborted.IsCancellationRequested && e is OperationCanceledException or IOException)
+            if (context.RequestAborted.IsCancellationRequested && (e is IOException || e is OperationCanceledException && IsClientGone(context)))
                 return;
             var result = Explain(context, e, body);
             await result.ExecuteAsync(context);
@@ -60,6 +61,9 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
         return null;
     }
 
+    /// <summary>The request's token is cancelled as well when the request has taken too long; then there is somebody to be told.</summary>
+    static bool IsClientGone(HttpContext context) => context.Features.Get<IConnectionLifetimeFeature>() is not { ConnectionClosed.IsCancellationRequested: false };
+
     static bool TryBearer(HttpRequest request, out string token)
     {
         const string Scheme = "Bearer ";
@@ -71,8 +75,8 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
         }
 
         token = "";
-        // Browsers cannot send headers with a WebSocket's upgrade.
-        return request.HttpContext.WebSockets.IsWebSocketRequest && request.Query.TryGetValue("access_token", out var query)
+        // Browsers cannot send headers with a WebSocket's upgrade. Known by its header, too: a gateway that only forwards it takes no WebSockets itself.
+        return (request.HttpContext.WebSockets.IsWebSocketRequest || request.Headers.Upgrade is ["websocket"]) && request.Query.TryGetValue("access_token", out var query)
             && (token = query.ToString()).Length > 0;
     }
 
@@ -111,7 +115,7 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
             case StoreUnavailableException unavailable:
                 logger.StoreUnavailable(unavailable.Store, unavailable.Message, unavailable.InnerException);
                 return new ProblemResult(HttpProblems.Unavailable, $"{unavailable.Store}: {unavailable.Message}", null) { RetryAfterSeconds = 1 };
-            case OperationCanceledException when context.RequestAborted.IsCancellationRequested is false:
+            case OperationCanceledException:
                 return Problem.Of(HttpProblems.TookTooLong);
             default:
                 logger.RequestFailed(context.Request.Method, context.Request.Path,

@@ -17,6 +17,13 @@ public sealed class HttpOptions
     [Range(typeof(TimeSpan), "00:01:00", "30.00:00:00")]
     public TimeSpan IdempotencyLifetime { get; set; } = TimeSpan.FromHours(24);
 
+    /// <summary>
+    /// How long a process that is told to stop goes on answering while <c>/health/ready</c> says no, so that whoever sends here goes elsewhere first.
+    /// Default: 3 seconds where a gateway of ours has sent here lately, otherwise 0; 0 to 5 minutes.
+    /// </summary>
+    [Range(typeof(TimeSpan), "00:00:00", "00:05:00")]
+    public TimeSpan? DrainTime { get; set; }
+
     /// <summary>How long a stopping process waits for requests in flight. Default 20 seconds; 0 to 10 minutes.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "00:10:00")]
     public TimeSpan ShutdownTimeout { get; set; } = TimeSpan.FromSeconds(20);

@@ -4,12 +4,32 @@ using Microsoft.AspNetCore.Http;
 
 namespace Tandem.Core.Http;
 
-/// <summary>Counts what happens per key and says when it is too much. In one process; safe under concurrency; memory is bounded.</summary>
+/// <summary>Counts what happens per key and says when it is too much: in this process, or over all that share a Redis. Safe under concurrency.</summary>
 /// <remarks>
 /// The generic cell rate algorithm (ITU-T I.371): a key holds one instant, the time at which its allowance is full again. It never lets more
 /// than the limit through in any window that starts full, and refills evenly instead of all at once.
 /// </remarks>
-public sealed class RateLimits(TimeProvider clock)
+public interface IRateLimits
+{
+    /// <summary>Takes one from the key's allowance.</summary>
+    /// <param name="rule">Which limit: <c>users/sign-up</c>.</param>
+    /// <param name="key">Whose allowance: an address, an account.</param>
+    /// <param name="limit">How many per <paramref name="window"/>; at least 1.</param>
+    /// <param name="window">The time in which an empty allowance fills up.</param>
+    ValueTask<RateLimit> TakeAsync(string rule, string key, int limit, TimeSpan window);
+
+    /// <summary>Looks at the allowance without taking from it.</summary>
+    ValueTask<RateLimit> PeekAsync(string rule, string key, int limit, TimeSpan window);
+
+    /// <summary>Puts back one that was taken: what it was taken for did not happen after all.</summary>
+    ValueTask GiveBackAsync(string rule, string key, int limit, TimeSpan window);
+
+    /// <summary>Gives the key its whole allowance back.</summary>
+    ValueTask ForgetAsync(string rule, string key);
+}
+
+/// <summary>The limits of one process; memory is bounded.</summary>
+sealed class InProcessRateLimits(TimeProvider clock) : IRateLimits
 {
     // 100,000 keys are about 15 MB. Above it keys with a full allowance are dropped: they say nothing that a missing key would not.
     const int MaxKeys = 100_000;
@@ -17,28 +37,26 @@ public sealed class RateLimits(TimeProvider clock)
     readonly ConcurrentDictionary<(string Rule, string Key), long> _full = new();
     int _sweeping;
 
-    /// <summary>Takes one from the key's allowance.</summary>
-    /// <param name="rule">Which limit: <c>users/sign-up</c>.</param>
-    /// <param name="key">Whose allowance: an address, an account.</param>
-    /// <param name="limit">How many per <paramref name="window"/>; at least 1.</param>
-    /// <param name="window">The time in which an empty allowance fills up.</param>
-    public RateLimit Take(string rule, string key, int limit, TimeSpan window) => Count(rule, key, limit, window, take: true);
+    public ValueTask<RateLimit> TakeAsync(string rule, string key, int limit, TimeSpan window) => new(Count(rule, key, limit, window, take: true));
 
-    /// <summary>Looks at the allowance without taking from it.</summary>
-    public RateLimit Peek(string rule, string key, int limit, TimeSpan window) => Count(rule, key, limit, window, take: false);
+    public ValueTask<RateLimit> PeekAsync(string rule, string key, int limit, TimeSpan window) => new(Count(rule, key, limit, window, take: false));
 
-    /// <summary>Puts back one that was taken: what it was taken for did not happen after all.</summary>
-    public void GiveBack(string rule, string key, int limit, TimeSpan window)
+    public ValueTask GiveBackAsync(string rule, string key, int limit, TimeSpan window)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
         var each = Math.Max(1, window.Ticks / limit);
         while (_full.TryGetValue((rule, key), out var stored) && !_full.TryUpdate((rule, key), stored - each, stored))
         {
         }
+
+        return ValueTask.CompletedTask;
     }
 
-    /// <summary>Gives the key its whole allowance back.</summary>
-    public void Forget(string rule, string key) => _full.TryRemove((rule, key), out _);
+    public ValueTask ForgetAsync(string rule, string key)
+    {
+        _full.TryRemove((rule, key), out _);
+        return ValueTask.CompletedTask;
+    }
 
     RateLimit Count(string rule, string key, int limit, TimeSpan window, bool take)
     {

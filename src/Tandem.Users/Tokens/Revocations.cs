@@ -1,8 +1,11 @@
 using System.Collections.Concurrent;
+using System.Text.Json;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Tandem.Core;
+using Tandem.Core.Backplane;
 using Tandem.Core.Data;
+using Tandem.Core.Http;
 
 namespace Tandem.Users.Tokens;
 
@@ -33,11 +36,13 @@ sealed class Revocations(TimeProvider clock)
 }
 
 /// <summary>
-/// Brings over what other processes did to keys and sessions: a command beside this server counts here within a second. Looked for in the
-/// database, which is the one thing they all share.
+/// Brings over what other processes did to keys and sessions: over the backplane in milliseconds, and whatever that misses within a second
+/// from the database, which is the one thing they all share.
 /// </summary>
-sealed class RevocationWatch(Db db, Keys keys, Revocations revocations, TimeProvider clock, ILogger<RevocationWatch> logger) : IHostedService, IDisposable
+sealed class RevocationWatch(Db db, Keys keys, Revocations revocations, IBackplane backplane, TimeProvider clock, ILogger<RevocationWatch> logger) : IHostedService, IDisposable
 {
+    public const string Channel = "users.sessions-ended";
+
     static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250);
 
     // ended_at is taken from the clock of the process that writes it and seen only after its commit: look back further than both can differ.
@@ -49,11 +54,13 @@ sealed class RevocationWatch(Db db, Keys keys, Revocations revocations, TimeProv
     static readonly TimeSpan Keep = TimeSpan.FromDays(30);
 
     readonly CancellationTokenSource _stop = new();
+    IDisposable? _subscription;
     Task _watching = Task.CompletedTask;
 
     /// <summary>Returns when every session that ended before is known: no request is answered earlier.</summary>
     public async Task StartAsync(CancellationToken cancellationToken)
     {
+        _subscription = backplane.Subscribe(Channel, message => revocations.Add(JsonSerializer.Deserialize<List<EndedSession>>(message, Json.Stored) ?? []));
         await keys.LoadAsync(cancellationToken);
         revocations.Add(await db.ListAsync<EndedSession>(
             $"select id, access_until from users_sessions where ended_at is not null and access_until > {clock.UtcNow()}", cancellationToken));
@@ -62,17 +69,22 @@ sealed class RevocationWatch(Db db, Keys keys, Revocations revocations, TimeProv
 
     public async Task StopAsync(CancellationToken cancellationToken)
     {
+        _subscription?.Dispose();
         await _stop.CancelAsync();
         await _watching;
     }
 
     async Task WatchAsync(CancellationToken ct)
     {
-        var (failing, cleaned) = (false, clock.UtcNow());
+        var (failing, cleaned, hasKey) = (false, clock.UtcNow(), false);
         using var timer = new PeriodicTimer(Interval);
         while (await NextAsync(timer, ct))
             try
             {
+                // Before anyone signs in: another process would refuse the first token until it had heard of its key.
+                if (!hasKey)
+                    await keys.SigningAsync(ct);
+                hasKey = true;
                 await LookAsync(ct);
                 if (clock.UtcNow() - cleaned > CleanUpInterval)
                     await CleanUpAsync(cleaned = clock.UtcNow(), ct);

@@ -1,4 +1,7 @@
+using System.Text.Json;
+using Tandem.Core.Backplane;
 using Tandem.Core.Data;
+using Tandem.Core.Http;
 
 namespace Tandem.Users.Tokens;
 
@@ -6,7 +9,7 @@ namespace Tandem.Users.Tokens;
 /// The sessions: one per sign-in, a family of refresh tokens each. A refresh token carries its session's id and a generation; only the newest
 /// generation is exchanged, and for a short while the one before it.
 /// </summary>
-sealed class Sessions(Db db, Revocations revocations, UsersOptions options)
+sealed class Sessions(Db db, Revocations revocations, IBackplane backplane, UsersOptions options)
 {
     // A token is made a moment after its session's row is written, and checked by clocks that differ a little.
     static readonly TimeSpan Margin = TimeSpan.FromMinutes(1);
@@ -80,7 +83,13 @@ sealed class Sessions(Db db, Revocations revocations, UsersOptions options)
         var ended = await tx.ListAsync<EndedSession>($"""
             update users_sessions set ended_at = {now}, end_reason = {reason} where {which} and ended_at is null returning id, access_until
             """, ct);
-        tx.OnCommitted(() => revocations.Add(ended));
+        if (ended.Count == 0)
+            return;
+        tx.OnCommitted(() =>
+        {
+            revocations.Add(ended);
+            backplane.Publish(RevocationWatch.Channel, JsonSerializer.Serialize(ended, Json.Stored));
+        });
     }
 
     sealed record Row(long AccountId, string? Scopes, int Generation, DateTime RotatedAt);

@@ -71,7 +71,8 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
         if (!right || account is null
             || await sessions.OpenAsync(account.Id, account.PasswordHash, null, address, options.AccessTokenLifetime, clock.UtcNow(), ct) is not { } session)
             throw new ProblemException(UserProblems.InvalidGrant);
-        attempt.Succeeded?.Invoke();
+        if (attempt.SucceededAsync is { } succeeded)
+            await succeeded();
         if (Passwords.IsWeak(account.PasswordHash))
             await users.RehashAsync(account.Id, account.PasswordHash, await passwords.HashAsync(password, ct), ct);
         return session;

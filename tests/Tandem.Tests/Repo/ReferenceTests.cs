@@ -29,7 +29,7 @@ public sealed partial class ReferenceTests
             | --- | --- | --- |
             | `Urls` (`--urls`) | `http://127.0.0.1:8080` | Where to listen; several are separated by semicolons. |
             | `Data` (`--data`) | `data` | The data directory. |
-            | `Roles` (`--roles`) | all | The modules that serve in this process, separated by commas. |
+            | `Roles` (`--roles`) | all | The modules that serve in this process, separated by commas; `app` is what is mapped outside of modules. |
 
             """.ReplaceLineEndings("\n"));
         foreach (var (section, options) in app.Services.GetRequiredService<Parts>().Settings.Sections.OrderBy(s => s.Section, StringComparer.Ordinal))

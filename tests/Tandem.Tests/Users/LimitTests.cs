@@ -89,8 +89,8 @@ public sealed class LimitTests
         await app.RegisterAsync(email);
         await app.SignInAsync(email);
         // What guesses from other addresses leave behind.
-        var limits = app.Services.GetRequiredService<Tandem.Core.Http.RateLimits>();
-        while (limits.Take("users/sign-in-account", email, 10, TimeSpan.FromMinutes(5)).Allowed)
+        var limits = app.Services.GetRequiredService<Tandem.Core.Http.IRateLimits>();
+        while ((await limits.TakeAsync("users/sign-in-account", email, 10, TimeSpan.FromMinutes(5))).Allowed)
         {
         }
 

@@ -1,0 +1,139 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Time.Testing;
+using Tandem.Core.Http;
+
+namespace Tandem.Conformance;
+
+/// <summary>What rate limits promise.</summary>
+public abstract class RateLimitPromises
+{
+    private protected static readonly TimeSpan Hour = TimeSpan.FromHours(1);
+
+    /// <summary>Limits as two processes have them; the same ones where there is one process.</summary>
+    private protected abstract Task<(IRateLimits One, IRateLimits Other, IAsyncDisposable End)> StartAsync();
+
+    [Fact]
+    public async Task No_more_than_the_limit_gets_through_however_many_ask_and_wherever()
+    {
+        var (one, other, end) = await StartAsync();
+        await using var _ = end;
+        var allowed = 0;
+        await Task.WhenAll(Enumerable.Range(0, 200).Select(i => Task.Run(async () =>
+        {
+            if ((await (i % 2 == 0 ? one : other).TakeAsync("rule", "ada", 50, Hour)).Allowed)
+                Interlocked.Increment(ref allowed);
+        })));
+        Assert.Equal(50, allowed);
+        var refused = await other.TakeAsync("rule", "ada", 50, Hour);
+        Assert.Equal((false, 0), (refused.Allowed, refused.Remaining));
+        Assert.InRange(refused.Reset, TimeSpan.FromSeconds(1), Hour / 50);
+        Assert.True((await one.TakeAsync("rule", "bob", 50, Hour)).Allowed);
+        Assert.True((await one.TakeAsync("another rule", "ada", 50, Hour)).Allowed);
+    }
+
+    [Fact]
+    public async Task What_is_given_back_can_be_taken_again_and_no_more()
+    {
+        var (one, other, end) = await StartAsync();
+        await using var _ = end;
+        for (var i = 0; i < 3; i++)
+            await one.TakeAsync("rule", "ada", 3, Hour);
+
+        await other.GiveBackAsync("rule", "ada", 3, Hour);
+
+        Assert.True((await one.TakeAsync("rule", "ada", 3, Hour)).Allowed);
+        Assert.False((await other.TakeAsync("rule", "ada", 3, Hour)).Allowed);
+        await one.GiveBackAsync("rule", "nobody", 3, Hour);
+        for (var i = 0; i < 3; i++)
+            Assert.True((await other.TakeAsync("rule", "nobody", 3, Hour)).Allowed);
+        Assert.False((await one.TakeAsync("rule", "nobody", 3, Hour)).Allowed);
+    }
+
+    [Fact]
+    public async Task Looking_takes_nothing_and_forgetting_gives_all_back()
+    {
+        var (one, other, end) = await StartAsync();
+        await using var _ = end;
+        for (var i = 0; i < 10; i++)
+            Assert.Equal((true, 2), await Of(one.PeekAsync("rule", "ada", 2, Hour)));
+        Assert.Equal((true, 1), await Of(one.TakeAsync("rule", "ada", 2, Hour)));
+        Assert.Equal((true, 0), await Of(other.TakeAsync("rule", "ada", 2, Hour)));
+        Assert.False((await one.PeekAsync("rule", "ada", 2, Hour)).Allowed);
+
+        await other.ForgetAsync("rule", "ada");
+
+        Assert.Equal((true, 1), await Of(one.TakeAsync("rule", "ada", 2, Hour)));
+    }
+
+    [Fact]
+    public async Task An_allowance_fills_up_again()
+    {
+        var (one, _, end) = await StartAsync();
+        await using var __ = end;
+        var window = TimeSpan.FromMilliseconds(400);
+        while ((await one.TakeAsync("rule", "ada", 4, window)).Allowed)
+        {
+        }
+
+        await Eventually.TrueAsync(async () => (await one.TakeAsync("rule", "ada", 4, window)).Allowed);
+    }
+
+    static async Task<(bool, int)> Of(ValueTask<RateLimit> limit) => await limit is var l ? (l.Allowed, l.Remaining) : default;
+}
+
+public sealed class InProcessRateLimitTests : RateLimitPromises
+{
+    private protected override Task<(IRateLimits One, IRateLimits Other, IAsyncDisposable End)> StartAsync()
+    {
+        var limits = new InProcessRateLimits(TimeProvider.System);
+        return Task.FromResult<(IRateLimits, IRateLimits, IAsyncDisposable)>((limits, limits, new MemoryStream()));
+    }
+
+    [Fact]
+    public async Task It_refills_evenly()
+    {
+        var clock = new FakeTimeProvider();
+        var limits = new InProcessRateLimits(clock);
+        for (var i = 0; i < 6; i++)
+            Assert.True((await limits.TakeAsync("rule", "ada", 6, TimeSpan.FromMinutes(1))).Allowed);
+
+        Assert.False((await limits.TakeAsync("rule", "ada", 6, TimeSpan.FromMinutes(1))).Allowed);
+        clock.Advance(TimeSpan.FromSeconds(10));
+        Assert.True((await limits.TakeAsync("rule", "ada", 6, TimeSpan.FromMinutes(1))).Allowed);
+        Assert.False((await limits.TakeAsync("rule", "ada", 6, TimeSpan.FromMinutes(1))).Allowed);
+    }
+}
+
+public sealed class RedisRateLimitTests : RateLimitPromises
+{
+    private protected override async Task<(IRateLimits One, IRateLimits Other, IAsyncDisposable End)> StartAsync()
+    {
+        var pair = await RedisPair.StartAsync();
+        return (pair.Find<IRateLimits>(0), pair.Find<IRateLimits>(1), pair);
+    }
+
+    [Fact]
+    public async Task Without_Redis_each_process_limits_for_itself_and_with_it_again_together()
+    {
+        await using var pair = await RedisPair.StartAsync();
+        var (one, other) = (pair.Find<IRateLimits>(0), pair.Find<IRateLimits>(1));
+        await one.TakeAsync("rule", "ada", 2, Hour);
+
+        await pair.Redis.KillAsync();
+        for (var i = 0; i < 2; i++)
+            foreach (var limits in new[] { one, other })
+                Assert.True((await limits.TakeAsync("rule", "bob", 2, Hour)).Allowed);
+        foreach (var limits in new[] { one, other })
+            Assert.False((await limits.TakeAsync("rule", "bob", 2, Hour)).Allowed);
+
+        await pair.Redis.StartAgainAsync();
+        // Shared again: what one takes the other misses.
+        var key = 0;
+        await Eventually.TrueAsync(async () =>
+        {
+            key++;
+            await one.TakeAsync("rule", $"k{key}", 1, Hour);
+            return !(await other.TakeAsync("rule", $"k{key}", 1, Hour)).Allowed;
+        }, 30);
+    }
+}
