@@ -54,6 +54,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
     readonly ServerOptions _server;
     WebApplication? _app;
     FileStream? _serveLock;
+    bool _isDisposed;
 
     TandemApp(string[] args)
     {
@@ -146,7 +147,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
     /// <summary>Drains (<c>Http:DrainTime</c>), finishes the requests in flight and closes the stores.</summary>
     public async Task StopAsync(CancellationToken cancellationToken = default)
     {
-        if (_app is null)
+        if (_app is null || _isDisposed)
             return;
         await _app.Services.GetRequiredService<Drain>().RunAsync(cancellationToken);
         await _app.StopAsync(cancellationToken);
@@ -155,8 +156,9 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
     /// <summary>Stops the program if it runs.</summary>
     public async ValueTask DisposeAsync()
     {
-        if (_app is not null)
+        if (_app is not null && !_isDisposed)
             await _app.DisposeAsync();
+        _isDisposed = true;
         _serveLock?.Dispose();
     }
 

@@ -157,9 +157,8 @@ public sealed class BackupTests : IDisposable
         Assert.Empty(Directory.Exists(data) ? Directory.GetFiles(data, "tandem.db", SearchOption.AllDirectories) : []);
         if (TestStores.OnPostgres)
         {
-            await using var empty = TestApp.KeepData(await StartAsync(data));
-            Assert.Equal(0, await empty.Db.FindAsync<long>($"select count(*) from users_accounts", Ct));
-            await empty.DisposeAsync();
+            await using (var empty = TestApp.KeepData(await StartAsync(data)))
+                Assert.Equal(0, await empty.Db.FindAsync<long>($"select count(*) from users_accounts", Ct));
             await TestStores.DropAsync(data);
         }
     }
