@@ -43,4 +43,7 @@ static partial class Log
 
     [LoggerMessage(1031, LogLevel.Warning, "{Store} is unavailable: {Reason}")]
     public static partial void StoreUnavailable(this ILogger logger, string store, string reason, Exception? e);
+
+    [LoggerMessage(1032, LogLevel.Error, "What listens on the channel {Channel} could not handle a message")]
+    public static partial void MessageNotHandled(this ILogger logger, string channel, Exception e);
 }

@@ -10,17 +10,21 @@ sealed class GeneralLimit(RequestDelegate next, RateLimitOptions options, IRateL
 {
     const string Rule = "gateway";
 
-    public async Task InvokeAsync(HttpContext context)
+    public Task InvokeAsync(HttpContext context)
     {
         if (context.Request.Path.Value is "/health" or "/health/ready")
-        {
-            await next(context);
-            return;
-        }
+            return next(context);
+        var taken = limits.TakeAsync(Rule, KeyOf(context), options.PermitsPerMinute, TimeSpan.FromMinutes(1));
+        // In one process there is nothing to wait for, and no request pays for a state machine.
+        return taken.IsCompletedSuccessfully ? AnswerAsync(context, taken.Result) : WaitAsync(context, taken);
+    }
 
-        var limit = await limits.TakeAsync(Rule, KeyOf(context), options.PermitsPerMinute, TimeSpan.FromMinutes(1));
+    async Task WaitAsync(HttpContext context, ValueTask<RateLimit> taken) => await AnswerAsync(context, await taken);
+
+    Task AnswerAsync(HttpContext context, RateLimit limit)
+    {
         limit.WriteHeaders(context.Response, Rule);
-        await (limit.Allowed ? next(context) : limit.Refusal().ExecuteAsync(context));
+        return limit.Allowed ? next(context) : limit.Refusal().ExecuteAsync(context);
     }
 
     // The token is not checked yet, so it only ever narrows: whoever makes tokens up still shares the allowance of the address in other limits.

@@ -8,10 +8,10 @@ using Tandem.Core.Http;
 
 namespace Tandem.Redis;
 
-/// <summary>Redis behind caches, rate limits and the backplane.</summary>
+/// <summary>Redis between the processes of one program: what each of them knows, the others know in milliseconds.</summary>
 public static class RedisHosting
 {
-    /// <summary>Shares caches, rate limits and news of ended sessions over all processes when <c>Redis:ConnectionString</c> is set.</summary>
+    /// <summary>Uses Redis (6.0 or newer) when <c>Redis:ConnectionString</c> is set. While it is away every process goes on by itself.</summary>
     public static T UseRedis<T>(this T app) where T : IStoreHost
     {
         app.Use(new RedisAdapter());
@@ -31,16 +31,19 @@ sealed class RedisAdapter : StoreAdapter
         var configuration = RedisLink.Read(options);
         var services = store.Services;
         services.AddSingleton(p => ActivatorUtilities.CreateInstance<RedisLink>(p, configuration));
+        services.AddSingleton<InProcessBackplane>();
+        services.AddSingleton<RedisBackplane>();
+        services.Replace(ServiceDescriptor.Singleton<IBackplane>(p => p.GetRequiredService<RedisBackplane>()));
         services.AddSingleton<InProcessRateLimits>();
         services.Replace(ServiceDescriptor.Singleton<IRateLimits, RedisRateLimits>());
-        services.Replace(ServiceDescriptor.Singleton<IBackplane, RedisBackplane>());
         // HybridCache finds it and keeps its second level there.
         services.AddSingleton<IDistributedCache, RedisCache>();
         services.AddHostedService(p => p.GetRequiredService<RedisLink>());
         store.Ready(Name, async (p, ct) =>
         {
-            if (await p.GetRequiredService<RedisLink>().TryAsync(async db => (await db.PingAsync()).TotalMilliseconds, "check") is null)
-                throw new DegradedException("Redis does not answer: rate limits and caches hold for each process by itself, and ended sessions are heard of within a second.");
+            if (!await p.GetRequiredService<RedisLink>().ReachAsync(ct))
+                throw new DegradedException("Redis does not answer: every process counts rate limits and keeps caches by itself, and hears of ended sessions "
+                    + "from the database, within a second. Look at the server and at Redis:ConnectionString.");
         });
         return true;
     }

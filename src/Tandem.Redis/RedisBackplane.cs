@@ -1,64 +1,143 @@
-using Microsoft.Extensions.Logging;
+using System.Globalization;
 using StackExchange.Redis;
 using Tandem.Core.Backplane;
 
 namespace Tandem.Redis;
 
-/// <summary>Messages to every process by Redis' PUBLISH; this process gets its own at once, whether or not Redis is there.</summary>
-sealed class RedisBackplane : IBackplane
+/// <summary>
+/// Messages to every process by PUBLISH. This process delivers its own by itself, at once and whether or not Redis is there. That it hears the others
+/// is not taken from the state of the connection but from an echo: a message to itself that has to come back.
+/// </summary>
+sealed class RedisBackplane : IBackplane, IAsyncDisposable
 {
-    readonly Subscriptions _subscriptions = new();
+    // No channel of a module is called so: those begin with the module's name.
+    const string Echo = "echo";
+    const string Unsent = "unsent";
+
+    static readonly TimeSpan EchoInterval = TimeSpan.FromMilliseconds(250);
+
     readonly RedisLink _link;
-    readonly ILogger<RedisBackplane> _logger;
+    readonly InProcessBackplane _here;
+    readonly TimeProvider _clock;
     readonly string _process = Guid.NewGuid().ToString("n");
     readonly string _channels;
+    readonly CancellationTokenSource _stop = new();
+    readonly SemaphoreSlim _changed = new(0);
+    readonly SemaphoreSlim _heard = new(0);
+    readonly TaskCompletionSource _listening = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    readonly Task _loop;
+    int _unsent;
+    bool _disposed;
 
-    public RedisBackplane(RedisLink link, ILogger<RedisBackplane> logger)
+    public RedisBackplane(RedisLink link, InProcessBackplane here, TimeProvider clock)
     {
-        (_link, _logger) = (link, logger);
-        _channels = link.Prefix + "channel:";
-        link.Restored += () => Guard("", _subscriptions.Missed);
-        _ = ListenAsync();
+        (_link, _here, _clock, _channels) = (link, here, clock, link.Prefix + "channel:");
+        link.Returned += WhenReturned;
+        _loop = Task.Run(() => ListenAsync(_stop.Token));
     }
+
+    /// <summary>Done when this process has heard itself for the first time.</summary>
+    public Task Listening => _listening.Task;
 
     public void Publish(string channel, string message)
     {
-        Guard(channel, () => _subscriptions.Deliver(channel, message));
+        _here.Publish(channel, message);
         _ = SendAsync(channel, message);
     }
 
-    public IDisposable Subscribe(string channel, Action<string> handler, Action? missed = null) => _subscriptions.Add(channel, handler, missed);
+    public IDisposable Subscribe(string channel, Action<string> handler, Action? missed = null) => _here.Subscribe(channel, handler, missed);
 
-    async Task SendAsync(string channel, string message) =>
-        await _link.TryAsync(db => db.PublishAsync(RedisChannel.Literal(_channels + channel), _process + message), "backplane");
+    async Task SendAsync(string channel, string message)
+    {
+        var (sent, _) = await _link.TryAsync(db => db.PublishAsync(RedisChannel.Literal(_channels + channel), _process + message), "backplane");
+        if (!sent)
+            Volatile.Write(ref _unsent, 1);
+    }
 
-    async Task ListenAsync()
+    // The others may have been connected all the while, and do not know that they missed something.
+    void WhenReturned()
+    {
+        if (Interlocked.Exchange(ref _unsent, 0) == 1)
+            _ = SendAsync(Unsent, "");
+        _changed.Release();
+    }
+
+    async Task ListenAsync(CancellationToken ct)
     {
         try
         {
-            await _link.SubscribeAsync(RedisChannel.Pattern(_channels + "*"), (from, value) =>
+            var connection = await _link.Connection.WaitAsync(ct);
+            connection.ConnectionRestored += (_, _) => _changed.Release();
+            await SubscribeAsync(connection.GetSubscriber(), ct);
+            while (true)
             {
-                var message = value.ToString();
-                // One's own was delivered before it was sent.
-                if (!message.StartsWith(_process, StringComparison.Ordinal) && message.Length >= _process.Length)
-                    Guard(from.ToString()[_channels.Length..], () => _subscriptions.Deliver(from.ToString()[_channels.Length..], message[_process.Length..]));
-            });
+                await HearAsync(ct);
+                _here.Missed();
+                _listening.TrySetResult();
+                await _changed.WaitAsync(ct);
+            }
         }
-        catch (Exception e) when (e is RedisException or ObjectDisposedException)
+        catch (OperationCanceledException)
         {
-            _logger.NotListening(e.Message);
+            // The program ends.
         }
     }
 
-    void Guard(string channel, Action deliver)
+    /// <summary>Once; the library subscribes again by itself whenever it has connected again.</summary>
+    async Task SubscribeAsync(ISubscriber subscriber, CancellationToken ct)
     {
-        try
+        while (true)
+            try
+            {
+                // A queue keeps the order in which Redis sent.
+                (await subscriber.SubscribeAsync(RedisChannel.Pattern(Escaped(_channels) + "*"))).OnMessage(Receive);
+                return;
+            }
+            catch (Exception e) when (e is RedisException or TimeoutException)
+            {
+                await _changed.WaitAsync(EchoInterval, ct);
+            }
+    }
+
+    /// <summary>Returns when an echo that was sent now has come back.</summary>
+    async Task HearAsync(CancellationToken ct)
+    {
+        while (_heard.Wait(0, CancellationToken.None))
         {
-            deliver();
         }
-        catch (Exception e)
-        {
-            _logger.HandlerFailed(channel, e);
-        }
+
+        do
+            if (_link.Answers)
+                await SendAsync(Echo, _process);
+        while (!await _heard.WaitAsync(EchoInterval, ct));
+    }
+
+    void Receive(ChannelMessage received)
+    {
+        var channel = received.Channel.ToString()[_channels.Length..];
+        var message = received.Message.ToString();
+        // Somebody else's keys under our prefix.
+        if (message.Length < _process.Length)
+            return;
+        var mine = message.StartsWith(_process, StringComparison.Ordinal);
+        if (channel == Echo && mine)
+            _heard.Release();
+        else if (channel == Unsent && !mine)
+            _here.Missed();
+        else if (channel is not (Echo or Unsent) && !mine)
+            _here.Publish(channel, message[_process.Length..]);
+    }
+
+    static string Escaped(string text) => string.Concat(text.Select(c => c is '*' or '?' or '[' or ']' or '^' or '\\' ? "\\" + c : c.ToString(CultureInfo.InvariantCulture)));
+
+    public async ValueTask DisposeAsync()
+    {
+        // Registered under two types, so disposed twice.
+        if (Interlocked.Exchange(ref _disposed, true))
+            return;
+        _link.Returned -= WhenReturned;
+        await _stop.CancelAsync();
+        await _loop;
+        _stop.Dispose();
     }
 }

@@ -7,7 +7,7 @@ namespace Tandem.Redis;
 sealed class RedisCache(RedisLink link) : IDistributedCache
 {
     public async Task<byte[]?> GetAsync(string key, CancellationToken token = default) =>
-        await link.TryAsync(db => db.StringGetAsync(KeyOf(key)), "cache") is { IsNull: false } value ? (byte[]?)value : null;
+        await link.TryAsync(db => db.StringGetAsync(KeyOf(key)), "cache") is (true, { IsNull: false } value) ? (byte[]?)value : null;
 
     public async Task SetAsync(string key, byte[] value, DistributedCacheEntryOptions options, CancellationToken token = default)
     {

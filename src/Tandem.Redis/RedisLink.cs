@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -9,41 +8,54 @@ using Tandem.Core.Configuration;
 namespace Tandem.Redis;
 
 /// <summary>
-/// The one connection of the process. Nothing here waits long for Redis, and nothing fails for it: an answer that does not come in time is
-/// null, and the caller does what it does without.
+/// The one connection of the process. Nothing here waits long for Redis and nothing fails for it: what gets no answer in time gets none, and the
+/// caller does what it does without. From then on nobody asks until Redis answers a probe, so a server that hangs costs few requests its time-out.
 /// </summary>
 sealed class RedisLink : IHostedService, IAsyncDisposable
 {
-    // After a failure nobody asks for so long: a server that hangs must not cost every request its time-out.
-    static readonly TimeSpan Rest = TimeSpan.FromSeconds(1);
+    static readonly TimeSpan ProbeInterval = TimeSpan.FromMilliseconds(250);
 
-    static readonly Counter<long> Fallbacks = Telemetry.Meter.CreateCounter<long>("tandem.redis.fallbacks", "{operation}", "Operations that were done without Redis, by what they were for");
+    // A server that starts gives Redis so long; then it serves without.
+    static readonly TimeSpan StartTime = TimeSpan.FromSeconds(1);
+
+    static readonly Counter<long> Fallbacks =
+        Telemetry.Meter.CreateCounter<long>("tandem.redis.fallbacks", "{operation}", "Operations that were done without Redis, by what they were for");
 
     readonly ConfigurationOptions _configuration;
     readonly RedisOptions _options;
+    readonly TimeProvider _clock;
     readonly ILogger<RedisLink> _logger;
-    readonly Lazy<Task<ConnectionMultiplexer>> _connection;
-    long _restingSince;
-    int _away;
+    readonly CancellationTokenSource _stop = new();
+    readonly Lazy<Task> _watching;
+    readonly TaskCompletionSource<ConnectionMultiplexer> _connection = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    readonly TaskCompletionSource _answered = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    readonly SemaphoreSlim _lost = new(0);
+    int _answers;
+    bool _away;
+    bool _disposed;
 
-    public RedisLink(ConfigurationOptions configuration, RedisOptions options, ILogger<RedisLink> logger)
+    public RedisLink(ConfigurationOptions configuration, RedisOptions options, TimeProvider clock, ILogger<RedisLink> logger)
     {
-        (_configuration, _options, _logger) = (configuration, options, logger);
-        _connection = new Lazy<Task<ConnectionMultiplexer>>(ConnectAsync);
-        Telemetry.Meter.CreateObservableGauge("tandem.redis.connected", () => IsConnected ? 1 : 0, null, "1 while there is a connection to Redis");
+        (_configuration, _options, _clock, _logger) = (configuration, options, clock, logger);
+        _watching = new Lazy<Task>(() => Task.Run(() => WatchAsync(_stop.Token)));
+        Telemetry.Meter.CreateObservableGauge("tandem.redis.connected", () => Answers ? 1 : 0, null, "1 while Redis answers, 0 while this process does without");
     }
 
+    /// <exception cref="ConfigurationException">The connection string cannot be read.</exception>
     public static ConfigurationOptions Read(RedisOptions options)
     {
         try
         {
             var configuration = ConfigurationOptions.Parse(options.ConnectionString ?? "");
+            configuration.ClientName ??= "tandem";
+            // Goes on trying by itself for ever, and refuses at once what cannot be sent now.
             configuration.AbortOnConnectFail = false;
             configuration.BacklogPolicy = BacklogPolicy.FailFast;
-            configuration.ClientName ??= "tandem";
+            configuration.ConnectRetry = 1;
             configuration.ConnectTimeout = 2000;
-            configuration.AsyncTimeout = configuration.SyncTimeout = (int)options.OperationTimeout.TotalMilliseconds;
             configuration.ReconnectRetryPolicy = new LinearRetry(500);
+            configuration.HeartbeatInterval = TimeSpan.FromMilliseconds(500);
+            // Finds out within ten seconds that the other side is gone without a word.
             configuration.KeepAlive = 5;
             return configuration;
         }
@@ -55,67 +67,131 @@ sealed class RedisLink : IHostedService, IAsyncDisposable
 
     public string Prefix => _options.KeyPrefix;
 
-    public bool IsConnected => _connection is { IsValueCreated: true, Value: { IsCompletedSuccessfully: true, Result.IsConnected: true } };
+    /// <summary>False: everything is done without Redis.</summary>
+    public bool Answers => Volatile.Read(ref _answers) == 1;
 
-    /// <summary>The connection is back after it was lost.</summary>
-    public event Action? Restored;
+    /// <summary>Redis answers again and nobody asks it yet: what was written without it is to be made good. What it throws has Redis stay away.</summary>
+    public event Func<IDatabase, Task>? Returning;
+
+    /// <summary>Redis is used, for the first time or again.</summary>
+    public event Action? Returned;
+
+    /// <summary>The connection, whether or not there is a server behind it.</summary>
+    public Task<ConnectionMultiplexer> Connection => _connection.Task;
 
     /// <summary>Asks Redis.</summary>
     /// <param name="operation">What to do; runs on the shared connection.</param>
-    /// <param name="what">The operation's purpose, for the metric.</param>
-    /// <returns>Null when there was no answer in time; whether the operation was done is then not known.</returns>
-    public async ValueTask<T?> TryAsync<T>(Func<IDatabase, Task<T>> operation, string what) where T : struct
+    /// <param name="what">What it is for, as the metric says it.</param>
+    /// <returns>Done false: no answer in time; whether Redis did it is not known.</returns>
+    public async ValueTask<(bool Done, T? Result)> TryAsync<T>(Func<IDatabase, Task<T>> operation, string what)
     {
-        var resting = Volatile.Read(ref _restingSince);
-        if (resting == 0 || Stopwatch.GetElapsedTime(resting) > Rest)
+        if (Answers)
             try
             {
-                var connection = await _connection.Value.WaitAsync(_options.OperationTimeout);
-                var result = await operation(connection.GetDatabase()).WaitAsync(_options.OperationTimeout);
-                Volatile.Write(ref _restingSince, 0);
-                if (Interlocked.Exchange(ref _away, 0) == 1)
-                    _logger.RedisBack();
-                return result;
+                return (true, await operation(_connection.Task.Result.GetDatabase()).WaitAsync(_options.OperationTimeout));
             }
-            catch (Exception e) when (e is RedisException or TimeoutException or ObjectDisposedException or System.Net.Sockets.SocketException)
+            catch (Exception e) when (IsAway(e))
             {
-                Volatile.Write(ref _restingSince, Stopwatch.GetTimestamp());
-                // Once, not at every request.
-                if (Interlocked.Exchange(ref _away, 1) == 0)
-                    _logger.RedisAway(e.Message);
+                Lose(e.Message);
             }
 
         Fallbacks.Add(1, new KeyValuePair<string, object?>("operation", what));
-        return null;
+        return (false, default);
     }
 
-    /// <summary>Listens to a pattern of channels, again after every loss of the connection.</summary>
-    public async Task SubscribeAsync(RedisChannel pattern, Action<RedisChannel, RedisValue> handler)
+    /// <summary>Returns when Redis answers, or false after a second.</summary>
+    public async Task<bool> ReachAsync(CancellationToken ct)
     {
-        var connection = await _connection.Value;
-        await connection.GetSubscriber().SubscribeAsync(pattern, handler, CommandFlags.FireAndForget);
+        _ = _watching.Value;
+        try
+        {
+            await _answered.Task.WaitAsync(StartTime, _clock, ct);
+        }
+        catch (TimeoutException)
+        {
+            Tell("there is no connection");
+        }
+
+        return Answers;
     }
 
-    // In the background: a start must not wait for Redis.
-    public Task StartAsync(CancellationToken cancellationToken)
-    {
-        _ = _connection.Value;
-        return Task.CompletedTask;
-    }
+    public Task StartAsync(CancellationToken cancellationToken) => ReachAsync(cancellationToken);
 
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
-    async Task<ConnectionMultiplexer> ConnectAsync()
+    static bool IsAway(Exception e) => e is RedisException or TimeoutException or ObjectDisposedException or OperationCanceledException or IOException;
+
+    void Lose(string reason)
     {
-        // Returns without a connection when there is none yet, and goes on trying by itself.
+        if (Interlocked.Exchange(ref _answers, 0) == 0)
+            return;
+        Tell(reason);
+        _lost.Release();
+    }
+
+    // One line when it goes and one when it is back, however many requests meet it.
+    void Tell(string reason)
+    {
+        if (!Interlocked.Exchange(ref _away, true) && !_stop.IsCancellationRequested)
+            _logger.RedisAway(reason);
+    }
+
+    async Task WatchAsync(CancellationToken ct)
+    {
         var connection = await ConnectionMultiplexer.ConnectAsync(_configuration);
-        connection.ConnectionRestored += (_, _) => Restored?.Invoke();
-        return connection;
+        connection.ConnectionFailed += (_, e) => Lose($"the connection to {e.EndPoint} is lost ({e.FailureType})");
+        _connection.SetResult(connection);
+        while (!ct.IsCancellationRequested)
+            try
+            {
+                if (await AnswersAsync(connection.GetDatabase()))
+                    await _lost.WaitAsync(ct);
+                await Task.Delay(ProbeInterval, _clock, ct);
+            }
+            catch (OperationCanceledException) when (ct.IsCancellationRequested)
+            {
+                return;
+            }
+    }
+
+    /// <summary>A write, since a server that only reads, or has no memory left, is of no use.</summary>
+    async Task<bool> AnswersAsync(IDatabase database)
+    {
+        try
+        {
+            await database.StringSetAsync(Prefix + "probe", 1, TimeSpan.FromMinutes(1)).WaitAsync(_options.OperationTimeout);
+            foreach (var returning in Returning?.GetInvocationList().Cast<Func<IDatabase, Task>>() ?? [])
+                await returning(database);
+        }
+        catch (Exception e) when (IsAway(e))
+        {
+            Tell(e.Message);
+            return false;
+        }
+
+        Volatile.Write(ref _answers, 1);
+        if (Interlocked.Exchange(ref _away, false))
+            _logger.RedisBack();
+        _answered.TrySetResult();
+        Returned?.Invoke();
+        return true;
     }
 
     public async ValueTask DisposeAsync()
     {
-        if (_connection.IsValueCreated)
-            await (await _connection.Value).DisposeAsync();
+        // Registered under two types, so disposed twice.
+        if (Interlocked.Exchange(ref _disposed, true))
+            return;
+        await _stop.CancelAsync();
+        Volatile.Write(ref _answers, 0);
+        if (_watching.IsValueCreated)
+        {
+            await _watching.Value;
+            await (await _connection.Task).DisposeAsync();
+        }
+
+        _connection.TrySetCanceled();
+        _stop.Dispose();
+        _lost.Dispose();
     }
 }

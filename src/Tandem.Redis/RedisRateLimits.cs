@@ -33,7 +33,7 @@ sealed class RedisRateLimits(RedisLink link, InProcessRateLimits alone) : IRateL
     public async ValueTask GiveBackAsync(string rule, string key, int limit, TimeSpan window)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
-        if (await AskAsync(GiveBack, rule, key, [Each(limit, window)]) is null)
+        if (await AskAsync(GiveBack, rule, key, [Each(limit, window)]) is (false, _))
             await alone.GiveBackAsync(rule, key, limit, window);
     }
 
@@ -47,7 +47,7 @@ sealed class RedisRateLimits(RedisLink link, InProcessRateLimits alone) : IRateL
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
         var each = Each(limit, window);
-        if (await AskAsync(Count, rule, key, [each, (long)window.TotalMicroseconds, take ? 1 : 0]) is not var (allowed, time))
+        if (await AskAsync(Count, rule, key, [each, (long)window.TotalMicroseconds, take ? 1 : 0]) is not (true, var (allowed, time)))
             return take ? await alone.TakeAsync(rule, key, limit, window) : await alone.PeekAsync(rule, key, limit, window);
         var span = TimeSpan.FromMicroseconds(time);
         if (!allowed)
@@ -56,7 +56,7 @@ sealed class RedisRateLimits(RedisLink link, InProcessRateLimits alone) : IRateL
         return take ? new RateLimit(true, limit, remaining, window, span) : new RateLimit(true, limit, remaining + 1, window, TimeSpan.Zero);
     }
 
-    ValueTask<(bool Allowed, long Microseconds)?> AskAsync(string script, string rule, string key, RedisValue[] arguments) => link.TryAsync(async db =>
+    ValueTask<(bool Done, (bool Allowed, long Microseconds) Answer)> AskAsync(string script, string rule, string key, RedisValue[] arguments) => link.TryAsync(async db =>
     {
         // A script of ours always answers with two numbers.
         var answer = (long[]?)await db.ScriptEvaluateAsync(script, [KeyOf(rule, key)], arguments) ?? [1, 0];

@@ -75,15 +75,15 @@ public sealed class RedisCacheTests : CachePromises
 
     private protected override async Task<(IServiceProvider Services, IAsyncDisposable End)> StartAsync()
     {
-        var pair = await RedisPair.StartAsync();
-        return (pair.Services(0), pair);
+        var pair = await Pair.OnRedisAsync();
+        return (pair.One.Services, pair);
     }
 
     [Fact]
     public async Task What_one_process_sets_or_removes_the_other_sees()
     {
-        await using var pair = await RedisPair.StartAsync();
-        var (one, other) = (pair.Find<Cache<string, int>>(0), pair.Find<Cache<string, int>>(1));
+        await using var pair = await Pair.OnRedisAsync();
+        var (one, other) = pair.Both<Cache<string, int>>();
         await one.SetAsync("k", 1, null, Ct);
         await Eventually.TrueAsync(async () => await other.GetAsync("k", Ct) == (true, 1));
         await other.GetOrComputeAsync("k", (_, _) => ValueTask.FromResult(9), null, Ct);
@@ -98,15 +98,15 @@ public sealed class RedisCacheTests : CachePromises
     [Fact]
     public async Task Without_Redis_each_process_goes_on_with_its_own_and_with_it_again_together()
     {
-        await using var pair = await RedisPair.StartAsync();
-        var (one, other) = (pair.Find<Cache<string, int>>(0), pair.Find<Cache<string, int>>(1));
-        await pair.Redis.KillAsync();
+        await using var pair = await Pair.OnRedisAsync();
+        var (one, other) = pair.Both<Cache<string, int>>();
+        await pair.KillAsync();
         await one.SetAsync("k", 1, null, Ct);
         Assert.Equal((true, 1), await one.GetAsync("k", Ct));
         Assert.Equal(7, await other.GetOrComputeAsync("k", (_, _) => ValueTask.FromResult(7), null, Ct));
         await one.RemoveAsync("k", Ct);
 
-        await pair.Redis.StartAgainAsync();
+        await pair.ReviveAsync();
         var key = 0;
         await Eventually.TrueAsync(async () =>
         {

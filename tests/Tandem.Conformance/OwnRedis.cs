@@ -1,65 +1,141 @@
 using System.Diagnostics;
-using System.Net.Sockets;
+using Microsoft.Extensions.DependencyInjection;
+using StackExchange.Redis;
+using Tandem.Redis;
 
 namespace Tandem.Conformance;
 
-/// <summary>A Redis of a test's own on a free port, to be killed and started again; it keeps nothing.</summary>
+/// <summary>A Redis server of a test's own, on a free port and without a disk: what is killed comes back empty.</summary>
 sealed class OwnRedis : IAsyncDisposable
 {
-    readonly int _port = FreePort();
-    Process? _process;
+    Process? _server;
 
-    public string[] Settings => ["--Redis:ConnectionString", $"127.0.0.1:{_port}"];
+    OwnRedis(int port) => Port = port;
+
+    public int Port { get; }
+
+    /// <summary>What a program needs to use it. The machine of a test may be busy; only what is killed should count as away.</summary>
+    public string[] Settings => ["--Redis:ConnectionString", $"127.0.0.1:{Port}", "--Redis:OperationTimeout", "00:00:05"];
 
     public static async Task<OwnRedis> StartAsync()
     {
-        Assert.SkipUnless(Environment.GetEnvironmentVariable("PATH")?.Split(':').Any(d => File.Exists(Path.Combine(d, "redis-server"))) is true,
-            "There is no redis-server on PATH; ./test installs one.");
-        var redis = new OwnRedis();
+        Assert.SkipUnless(IsInstalled(), "redis-server is not installed; ./test installs it.");
+        var redis = new OwnRedis(OwnPostgres.FreePort());
         await redis.StartAgainAsync();
         return redis;
     }
 
     public async Task StartAgainAsync()
     {
-        _process = Process.Start(new ProcessStartInfo("redis-server", ["--port", $"{_port}", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+        _server = Process.Start(new ProcessStartInfo("redis-server", ["--port", $"{Port}", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
         {
             RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            WorkingDirectory = Path.GetTempPath(),
         }) ?? throw new InvalidOperationException("Redis did not start.");
-        _ = _process.StandardOutput.BaseStream.CopyToAsync(Stream.Null);
-        await Eventually.TrueAsync(async () =>
-        {
-            try
+        while (await _server.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken) is { } line)
+            if (line.Contains("Ready to accept connections", StringComparison.Ordinal))
             {
-                using var client = new TcpClient();
-                await client.ConnectAsync("127.0.0.1", _port);
-                return true;
+                _ = _server.StandardOutput.BaseStream.CopyToAsync(Stream.Null);
+                _ = _server.StandardError.BaseStream.CopyToAsync(Stream.Null);
+                return;
             }
-            catch (SocketException)
-            {
-                return false;
-            }
-        });
+
+        throw new InvalidOperationException("Redis ended before it was ready.");
     }
 
+    /// <summary>SIGKILL.</summary>
     public async Task KillAsync()
     {
-        if (_process is not { HasExited: false })
+        if (_server is not { HasExited: false })
             return;
-        _process.Kill();
-        await _process.WaitForExitAsync();
+        _server.Kill();
+        await _server.WaitForExitAsync();
     }
 
-    static int FreePort()
+    /// <summary>SIGSTOP: connections stay, answers do not come.</summary>
+    public Task FreezeAsync() => SignalAsync("STOP");
+
+    public Task ThawAsync() => SignalAsync("CONT");
+
+    /// <summary>A client beside the programs.</summary>
+    public Task<ConnectionMultiplexer> ConnectAsync() => ConnectionMultiplexer.ConnectAsync($"127.0.0.1:{Port}");
+
+    /// <summary>A program on it, which hears the others.</summary>
+    public async Task<TestApp> AppAsync(params string[] more)
     {
-        using var listener = new TcpListener(System.Net.IPAddress.Loopback, 0);
-        listener.Start();
-        return ((System.Net.IPEndPoint)listener.LocalEndpoint).Port;
+        var app = await TestApp.StartAsync(null, null, [.. Settings, .. more]);
+        await ReadyAsync(app);
+        return app;
     }
+
+    /// <summary>Returns when the program uses Redis and hears the others.</summary>
+    public static async Task ReadyAsync(TestApp app)
+    {
+        await Eventually.TrueAsync(() => Task.FromResult(app.Services.GetRequiredService<RedisLink>().Answers));
+        await app.Services.GetRequiredService<RedisBackplane>().Listening.WaitAsync(TestContext.Current.CancellationToken);
+    }
+
+    async Task SignalAsync(string signal)
+    {
+        using var kill = Process.Start("kill", [$"-{signal}", $"{_server!.Id}"]);
+        await kill.WaitForExitAsync();
+        Assert.Equal(0, kill.ExitCode);
+    }
+
+    static bool IsInstalled() => (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator).Any(d => File.Exists(Path.Combine(d, "redis-server")));
 
     public async ValueTask DisposeAsync()
     {
         await KillAsync();
-        _process?.Dispose();
+        _server?.Dispose();
+    }
+}
+
+/// <summary>Two processes of one program, as far as a seam can tell: embedded there is only one, which stands for both.</summary>
+sealed class Pair(OwnRedis? redis, TestApp one, TestApp other) : IAsyncDisposable
+{
+    public TestApp One => one;
+
+    public TestApp Other => other;
+
+    public (T One, T Other) Both<T>() where T : notnull => (one.Services.GetRequiredService<T>(), other.Services.GetRequiredService<T>());
+
+    public static async Task<Pair> EmbeddedAsync(params string[] settings)
+    {
+        var app = await TestApp.StartAsync(null, null, settings);
+        return new Pair(null, app, app);
+    }
+
+    public static async Task<Pair> OnRedisAsync(params string[] settings)
+    {
+        var redis = await OwnRedis.StartAsync();
+        return new Pair(redis, await redis.AppAsync(settings), await redis.AppAsync(settings));
+    }
+
+    public OwnRedis Redis => redis ?? throw new InvalidOperationException("Embedded, there is no Redis.");
+
+    /// <summary>Both see that Redis is gone.</summary>
+    public async Task KillAsync()
+    {
+        await Redis.KillAsync();
+        foreach (var app in new[] { one, other })
+            await Eventually.TrueAsync(() => Task.FromResult(!app.Services.GetRequiredService<RedisLink>().Answers));
+    }
+
+    /// <summary>Redis is back and both use it.</summary>
+    public async Task ReviveAsync()
+    {
+        await Redis.StartAgainAsync();
+        foreach (var app in new[] { one, other })
+            await OwnRedis.ReadyAsync(app);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await using var last = redis;
+        await using var first = one;
+        if (other != one)
+            await other.DisposeAsync();
     }
 }

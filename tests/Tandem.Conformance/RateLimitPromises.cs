@@ -108,25 +108,25 @@ public sealed class RedisRateLimitTests : RateLimitPromises
 {
     private protected override async Task<(IRateLimits One, IRateLimits Other, IAsyncDisposable End)> StartAsync()
     {
-        var pair = await RedisPair.StartAsync();
-        return (pair.Find<IRateLimits>(0), pair.Find<IRateLimits>(1), pair);
+        var pair = await Pair.OnRedisAsync();
+        return (pair.Both<IRateLimits>().One, pair.Both<IRateLimits>().Other, pair);
     }
 
     [Fact]
     public async Task Without_Redis_each_process_limits_for_itself_and_with_it_again_together()
     {
-        await using var pair = await RedisPair.StartAsync();
-        var (one, other) = (pair.Find<IRateLimits>(0), pair.Find<IRateLimits>(1));
+        await using var pair = await Pair.OnRedisAsync();
+        var (one, other) = pair.Both<IRateLimits>();
         await one.TakeAsync("rule", "ada", 2, Hour);
 
-        await pair.Redis.KillAsync();
+        await pair.KillAsync();
         for (var i = 0; i < 2; i++)
             foreach (var limits in new[] { one, other })
                 Assert.True((await limits.TakeAsync("rule", "bob", 2, Hour)).Allowed);
         foreach (var limits in new[] { one, other })
             Assert.False((await limits.TakeAsync("rule", "bob", 2, Hour)).Allowed);
 
-        await pair.Redis.StartAgainAsync();
+        await pair.ReviveAsync();
         // Shared again: what one takes the other misses.
         var key = 0;
         await Eventually.TrueAsync(async () =>
@@ -135,5 +135,54 @@ public sealed class RedisRateLimitTests : RateLimitPromises
             await one.TakeAsync("rule", $"k{key}", 1, Hour);
             return !(await other.TakeAsync("rule", $"k{key}", 1, Hour)).Allowed;
         }, 30);
+    }
+
+    [Fact]
+    public async Task A_Redis_that_hangs_costs_one_wait_and_not_one_for_each_request()
+    {
+        await using var redis = await OwnRedis.StartAsync();
+        await using var app = await redis.AppAsync("--Redis:OperationTimeout", "00:00:02");
+        var limits = app.Services.GetRequiredService<IRateLimits>();
+        Assert.True((await limits.TakeAsync("rule", "ada", 1000, Hour)).Allowed);
+
+        await redis.FreezeAsync();
+        var started = System.Diagnostics.Stopwatch.StartNew();
+        for (var i = 0; i < 100; i++)
+            Assert.True((await limits.TakeAsync("rule", "ada", 1000, Hour)).Allowed);
+        // One by one they would have waited 200 seconds.
+        Assert.InRange(started.Elapsed, TimeSpan.Zero, TimeSpan.FromSeconds(30));
+
+        await redis.ThawAsync();
+        await OwnRedis.ReadyAsync(app);
+        // What was taken before, and perhaps the one that was waited for: the others were counted here.
+        Assert.InRange((await limits.PeekAsync("rule", "ada", 1000, Hour)).Remaining, 997, 1000);
+    }
+
+    [Fact]
+    public async Task A_Redis_that_was_never_there_is_missed_by_nobody()
+    {
+        await using var app = await TestApp.StartAsync(null, null, "--Redis:ConnectionString", $"127.0.0.1:{OwnPostgres.FreePort()}");
+        var limits = app.Services.GetRequiredService<IRateLimits>();
+        Assert.True((await limits.TakeAsync("rule", "ada", 1, Hour)).Allowed);
+        Assert.False((await limits.TakeAsync("rule", "ada", 1, Hour)).Allowed);
+        await limits.GiveBackAsync("rule", "ada", 1, Hour);
+        Assert.True((await limits.TakeAsync("rule", "ada", 1, Hour)).Allowed);
+        await limits.ForgetAsync("rule", "ada");
+        Assert.True((await limits.TakeAsync("rule", "ada", 1, Hour)).Allowed);
+    }
+
+    [Fact]
+    public async Task A_key_is_gone_from_Redis_when_its_allowance_is_full()
+    {
+        await using var redis = await OwnRedis.StartAsync();
+        await using var app = await redis.AppAsync("--Redis:KeyPrefix", "mine:");
+        await using var client = await redis.ConnectAsync();
+        var limits = app.Services.GetRequiredService<IRateLimits>();
+        await limits.TakeAsync("rule", "slow", 4, Hour);
+        await limits.TakeAsync("rule", "fast", 4, TimeSpan.FromMilliseconds(200));
+
+        await Eventually.TrueAsync(async () => !await client.GetDatabase().KeyExistsAsync("mine:limit:rule:fast"));
+        var expiry = await client.GetDatabase().KeyTimeToLiveAsync("mine:limit:rule:slow");
+        Assert.InRange(expiry ?? TimeSpan.Zero, TimeSpan.FromMinutes(10), TimeSpan.FromMinutes(15));
     }
 }

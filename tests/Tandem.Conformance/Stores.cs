@@ -109,7 +109,7 @@ sealed class OwnPostgres : IAsyncDisposable
         Assert.True(process.ExitCode == 0, $"{string.Join(' ', command)}: {await said}{complained}");
     }
 
-    static int FreePort()
+    internal static int FreePort()
     {
         using var listener = new System.Net.Sockets.TcpListener(System.Net.IPAddress.Loopback, 0);
         listener.Start();

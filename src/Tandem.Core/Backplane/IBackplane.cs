@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Microsoft.Extensions.Logging;
 
 namespace Tandem.Core.Backplane;
 
@@ -8,58 +9,67 @@ namespace Tandem.Core.Backplane;
 /// </summary>
 public interface IBackplane
 {
-    /// <summary>Sends a message to everybody who listens on the channel; does not wait for it.</summary>
+    /// <summary>Sends a message to everybody who listens on the channel, in this process before it returns; nothing is thrown when it goes no further.</summary>
     /// <param name="channel">Lower case, module first: <c>users.sessions-ended</c>.</param>
     /// <param name="message">Text, at most a few kilobytes.</param>
     void Publish(string channel, string message);
 
     /// <summary>Listens on a channel until the result is disposed.</summary>
     /// <param name="channel">Which.</param>
-    /// <param name="handler">Must be short; what it throws is logged.</param>
-    /// <param name="missed">Called when messages may have been missed, after the connection was lost and is back.</param>
+    /// <param name="handler">Gets the messages of each process in their order. Must be short and may be called by several threads; what it throws is logged.</param>
+    /// <param name="missed">
+    /// Called when messages of other processes may have been missed: once this process hears them for the first time, and whenever it hears them
+    /// again after it did not.
+    /// </param>
     IDisposable Subscribe(string channel, Action<string> handler, Action? missed = null);
 }
 
-/// <summary>The backplane of one process.</summary>
-sealed class InProcessBackplane : IBackplane
+/// <summary>The backplane of one process; others stand on it for those who listen here.</summary>
+sealed class InProcessBackplane(ILogger<InProcessBackplane> logger) : IBackplane
 {
-    readonly Subscriptions _subscriptions = new();
+    readonly ConcurrentDictionary<Subscription, string> _subscriptions = new();
 
-    public void Publish(string channel, string message) => _subscriptions.Deliver(channel, message);
-
-    public IDisposable Subscribe(string channel, Action<string> handler, Action? missed = null) => _subscriptions.Add(channel, handler, missed);
-}
-
-/// <summary>Who listens to what in this process.</summary>
-sealed class Subscriptions
-{
-    readonly ConcurrentDictionary<Subscription, bool> _all = new();
-
-    public void Deliver(string channel, string message)
+    public void Publish(string channel, string message)
     {
-        foreach (var subscription in _all.Keys)
+        foreach (var (subscription, _) in _subscriptions)
             if (subscription.Channel == channel)
-                subscription.Handler(message);
+                Guard(subscription, () => subscription.Handler(message));
     }
 
-    public void Missed()
+    public IDisposable Subscribe(string channel, Action<string> handler, Action? missed = null)
     {
-        foreach (var subscription in _all.Keys)
-            subscription.WhenMissed?.Invoke();
-    }
-
-    public IDisposable Add(string channel, Action<string> handler, Action? missed)
-    {
-        var subscription = new Subscription(_all, channel, handler, missed);
-        _all.TryAdd(subscription, true);
+        ArgumentException.ThrowIfNullOrEmpty(channel);
+        ArgumentNullException.ThrowIfNull(handler);
+        var subscription = new Subscription(_subscriptions, channel, handler, missed);
+        _subscriptions[subscription] = channel;
         return subscription;
     }
 
-    sealed class Subscription(ConcurrentDictionary<Subscription, bool> all, string channel, Action<string> handler, Action? missed) : IDisposable
+    /// <summary>Tells everybody that other processes may have said something that did not arrive.</summary>
+    public void Missed()
+    {
+        foreach (var (subscription, _) in _subscriptions)
+            if (subscription.Missed is { } missed)
+                Guard(subscription, missed);
+    }
+
+    void Guard(Subscription subscription, Action deliver)
+    {
+        try
+        {
+            deliver();
+        }
+        catch (Exception e)
+        {
+            logger.MessageNotHandled(subscription.Channel, e);
+        }
+    }
+
+    sealed class Subscription(ConcurrentDictionary<Subscription, string> all, string channel, Action<string> handler, Action? missed) : IDisposable
     {
         public string Channel => channel;
         public Action<string> Handler => handler;
-        public Action? WhenMissed => missed;
+        public Action? Missed => missed;
 
         public void Dispose() => all.TryRemove(this, out _);
     }
