@@ -40,6 +40,8 @@ public sealed class TestApp : IAsyncDisposable
     public static async Task<TestApp> StartAsync(Action<TandemApp>? configure = null, string? data = null, params string[] settings)
     {
         var directory = data ?? Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));
+        // Tests delete it in the end; on PostgreSQL nothing may have been put there.
+        Directory.CreateDirectory(directory);
         var app = TandemApp.Create(
             ["--urls", "http://127.0.0.1:0", "--data", directory, "--Log:Level", "Error", .. await TestStores.SettingsAsync(directory), .. settings]);
         app.UsePostgres();

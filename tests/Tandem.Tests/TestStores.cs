@@ -28,8 +28,6 @@ static class TestStores
     /// <summary>The same for PostgreSQL, whatever the suite runs on.</summary>
     public static async Task<string[]> PostgresAsync(string data)
     {
-        // There on SQLite; tests delete it in the end.
-        Directory.CreateDirectory(data);
         await CreateAsync(NameOf(data), await Template.Value);
         return ["--Postgres:ConnectionString", ConnectionString(NameOf(data)), "--Postgres:MaxPoolSize", "12"];
     }

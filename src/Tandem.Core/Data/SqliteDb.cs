@@ -13,14 +13,14 @@ sealed class SqliteDb : Db, IDisposable
     readonly Outbox _outbox;
     readonly ILogger<SqliteDb> _logger;
     readonly ConcurrentBag<SqliteSession> _readers = [];
-    readonly Lazy<SqliteWriter> _writer;
+    readonly Lock _opening = new();
+    SqliteWriter? _writer;
 
     public SqliteDb(DataDirectory data, Outbox outbox, ILogger<SqliteDb> logger)
     {
         _path = data.DatabaseFile;
         _outbox = outbox;
         _logger = logger;
-        _writer = new Lazy<SqliteWriter>(() => new SqliteWriter(Open(writer: true), _outbox, _logger));
     }
 
     public override string Engine => "sqlite";
@@ -45,7 +45,7 @@ sealed class SqliteDb : Db, IDisposable
     }
 
     public override Task<T> InTransactionAsync<T>(Func<Transaction, Task<T>> body, CancellationToken cancellationToken = default) =>
-        _writer.Value.RunAsync(body, cancellationToken);
+        Writer.RunAsync(body, cancellationToken);
 
     public override async Task CheckAsync(CancellationToken cancellationToken = default)
     {
@@ -75,6 +75,18 @@ sealed class SqliteDb : Db, IDisposable
         }
     }
 
+    /// <summary>Opened with the first write; one that could not be is tried again with the next.</summary>
+    SqliteWriter Writer
+    {
+        get
+        {
+            if (Volatile.Read(ref _writer) is { } open)
+                return open;
+            lock (_opening)
+                return _writer ??= new SqliteWriter(Open(writer: true), _outbox, _logger);
+        }
+    }
+
     SqliteSession Open(bool writer)
     {
         try
@@ -89,8 +101,7 @@ sealed class SqliteDb : Db, IDisposable
 
     public void Dispose()
     {
-        if (_writer.IsValueCreated)
-            _writer.Value.Dispose();
+        _writer?.Dispose();
         while (_readers.TryTake(out var session))
             session.Dispose();
     }

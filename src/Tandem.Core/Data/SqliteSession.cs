@@ -22,8 +22,9 @@ sealed class SqliteSession : IDisposable
         Connection.Open();
         // FULL: a commit returns after its fsync, so what was acknowledged survives a power cut. WAL: readers never wait for the writer.
         Run(writer
-            ? "pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma busy_timeout = 10000; pragma wal_autocheckpoint = 4000; pragma journal_size_limit = 67108864"
-            : "pragma query_only = on; pragma busy_timeout = 10000");
+            // Patience first: changing the journal waits for whoever is closing the file.
+            ? "pragma busy_timeout = 10000; pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma wal_autocheckpoint = 4000; pragma journal_size_limit = 67108864"
+            : "pragma busy_timeout = 10000; pragma query_only = on");
     }
 
     public SqliteConnection Connection { get; }
