@@ -36,7 +36,7 @@ sealed class KafkaCluster : IDisposable
         }) ?? throw new InvalidOperationException("The mock cluster did not start.");
         BootstrapServers = _process.StandardOutput.ReadLine() ?? throw new LedgerException("The mock cluster says nothing.");
         // It cannot make topics by request.
-        Tell("topic tandem.events 6");
+        Tell("topic tandem.events 12");
     }
 
     public string BootstrapServers { get; }

@@ -41,7 +41,9 @@ sealed class EventDispatcher(
             }
             catch (Exception e)
             {
-                if (e is not PositionMovedException)
+                if (e is StoreUnavailableException away)
+                    logger.StoreUnavailable(away.Store, $"{what}: {away.Message}", null);
+                else if (e is not PositionMovedException)
                     logger.ConsumerFailed(what, e);
                 forget();
                 await Task.Delay(TimeSpan.FromSeconds(1), clock, CancellationToken.None);
