@@ -52,7 +52,7 @@ static partial class ModelCommands
                 progress.Clear();
                 return await host.RunAsync(async (services, ct) =>
                 {
-                    var digest = services.GetRequiredService<ModelFiles>().Save(trained.File);
+                    var digest = await services.GetRequiredService<ModelFiles>().SaveAsync(trained.File, ct);
                     var registered = await services.GetRequiredService<ModelTable>()
                         .RegisterAsync(called, digest, trained.Model.Description, services.GetRequiredService<TimeProvider>().UtcNow(), ct);
                     var output = parsed.InvocationConfiguration.Output;

@@ -146,7 +146,7 @@ sealed class ModelWatch(ModelTable table, ModelFiles files, ServedModels served,
         {
             var rows = await table.ServingAsync(ct);
             if (!_looked || !rows.SequenceEqual(_rows) || _problems.Count > 0 && clock.GetElapsedTime(_retryFrom) > RetryAfter)
-                Load(rows);
+                await LoadAsync(rows, ct);
             _looked = true;
         }
         finally
@@ -161,7 +161,7 @@ sealed class ModelWatch(ModelTable table, ModelFiles files, ServedModels served,
         base.Dispose();
     }
 
-    void Load(List<ServingRow> rows)
+    async Task LoadAsync(List<ServingRow> rows, CancellationToken ct)
     {
         var (models, problems) = (new Dictionary<string, ServedModel>(), new Dictionary<string, string>());
         foreach (var row in rows)
@@ -169,7 +169,7 @@ sealed class ModelWatch(ModelTable table, ModelFiles files, ServedModels served,
             var known = _models.GetValueOrDefault(row.Name);
             try
             {
-                models[row.Name] = known?.Row == row ? known : Load(row, known);
+                models[row.Name] = known?.Row == row ? known : await LoadAsync(row, known, ct);
             }
             catch (UnusableModelException e)
             {
@@ -186,13 +186,13 @@ sealed class ModelWatch(ModelTable table, ModelFiles files, ServedModels served,
         served.Swap(models.Values, problems, rows.FirstOrDefault(r => r.IsDefault)?.Name);
     }
 
-    ServedModel Load(ServingRow row, ServedModel? known)
+    async Task<ServedModel> LoadAsync(ServingRow row, ServedModel? known, CancellationToken ct)
     {
         // Another version or another default, but the same file: it is in memory.
         if (known?.Row.Digest == row.Digest)
             return new ServedModel(row, known.Model);
         var started = Stopwatch.GetTimestamp();
-        var model = files.Load(row.Digest);
+        var model = await files.LoadAsync(row.Digest, ct);
         logger.ModelServes(row.Name, row.Version, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
         return new ServedModel(row, model);
     }

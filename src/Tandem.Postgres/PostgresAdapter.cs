@@ -2,13 +2,15 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
 using Tandem.Core.Adapters;
+using Tandem.Core.Backup;
 using Tandem.Core.Data;
 using Tandem.Core.Events;
+using Tandem.Core.Files;
 using Tandem.Core.Jobs;
 
 namespace Tandem.Postgres;
 
-/// <summary>PostgreSQL in the place of SQLite: database, event log and job queue.</summary>
+/// <summary>PostgreSQL in the place of SQLite: database, event log, job queue and files.</summary>
 public static class PostgresHosting
 {
     /// <summary>Uses PostgreSQL (14 or newer) when <c>Postgres:ConnectionString</c> is set.</summary>
@@ -42,6 +44,8 @@ sealed class PostgresAdapter : StoreAdapter
         services.AddSingleton<PostgresEventLog>();
         services.Replace(ServiceDescriptor.Singleton<IEventLog>(p => p.GetRequiredService<PostgresEventLog>()));
         services.Replace(ServiceDescriptor.Singleton<IJobQueue, PostgresJobQueue>());
+        services.Replace(ServiceDescriptor.Singleton<IFileStore, DatabaseFiles>());
+        services.Replace(ServiceDescriptor.Singleton<StoreTables, PostgresTables>());
         services.AddHostedService<PostgresService>();
         store.Observe("Npgsql");
         return true;

@@ -51,7 +51,7 @@ static partial class ApiDocument
         document.Info = new OpenApiInfo
         {
             Title = "Tandem",
-            Version = typeof(TandemApp).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "",
+            Version = TandemApp.Version,
             Description = "Endpoints with a lock want a token: press Authorize and sign in, or send `Authorization: Bearer` with a token from `POST /token`. "
                 + "Every error is RFC 9457 `application/problem+json`; its `type` is a stable code.",
         };

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
+using Tandem.Backup;
 using Tandem.Core;
 using Tandem.Core.Configuration;
 using Tandem.Core.Data;
@@ -16,8 +17,8 @@ static class CommandLine
     const string Description = """
         Tandem: the whole backend in one program. Without a command it serves.
 
-        Settings go with every command: --urls http://127.0.0.1:8080, --data DIR, --roles users,gateway, and any other as --Section:Key VALUE;
-        "config" lists them all. They are also read from tandem.json and from the environment (TANDEM_SECTION__KEY).
+        Settings go with every command: --urls http://127.0.0.1:8080, --data DIR, --roles users,gateway, where the servers are (--postgres, --redis,
+        --kafka), and any other as --Section:Key VALUE; "config" lists them all. They are also read from tandem.json and from the environment (TANDEM_SECTION__KEY).
         """;
 
     public static async Task<int> RunAsync(TandemApp app, string[] words)
@@ -36,13 +37,17 @@ static class CommandLine
 
     static async Task<int> ParseAsync(TandemApp app, string[] words)
     {
-        var host = new CommandHost(app, app.Register());
+        var http = app.Register();
+        var host = new CommandHost(app, http);
         var root = new RootCommand(Description) { new Command("serve", "Serve until stopped (Ctrl-C or SIGTERM)") };
         foreach (var make in app.Parts.Commands)
             Merge(root, make(host));
         root.Add(ConfigCommand.Make(app));
         root.Add(DoctorCommand.Make(app, host));
         root.Add(HealthCommand.Make(app));
+        root.Add(BackupCommand.Make(app, http));
+        root.Add(RestoreCommand.Make(app, http));
+        root.Add(GrowCommand.Make(app, http));
         root.Add(DeployCommand.Make(app));
         root.Add(RestartCommand.Make());
 
@@ -103,7 +108,11 @@ static class CommandLine
         public async Task<int> RunAsync(Func<IServiceProvider, CancellationToken, Task<int>> work, CancellationToken cancellationToken = default)
         {
             await using (app)
+            {
+                if (!app.Parts.SharesDatabase)
+                    GrownMark.Refuse(app.Server.Data);
                 return await work(app.Build(http, serving: false).Services, cancellationToken);
+            }
         }
     }
 }

@@ -31,7 +31,15 @@ sealed record ServerOptions(string Urls, string Data, IReadOnlySet<string>? Role
 /// <summary>The command line split into settings and the words of a command.</summary>
 sealed record ProgramArguments(Dictionary<string, string?> Settings, string[] Words)
 {
-    static readonly string[] Short = ["--urls", "--data", "--roles"];
+    static readonly Dictionary<string, string> Short = new(StringComparer.OrdinalIgnoreCase)
+    {
+        ["--urls"] = "Urls",
+        ["--data"] = "Data",
+        ["--roles"] = "Roles",
+        ["--postgres"] = "Postgres:ConnectionString",
+        ["--redis"] = "Redis:ConnectionString",
+        ["--kafka"] = "Kafka:BootstrapServers",
+    };
 
     public static ProgramArguments Read(string[] args)
     {
@@ -39,7 +47,7 @@ sealed record ProgramArguments(Dictionary<string, string?> Settings, string[] Wo
         for (var i = 0; i < args.Length; i++)
         {
             var (name, value) = args[i].Split('=', 2) is [var n, var v] && n.StartsWith("--", StringComparison.Ordinal) ? (n, v) : (args[i], null);
-            if (!name.StartsWith("--", StringComparison.Ordinal) || !name.Contains(':') && !Short.Contains(name, StringComparer.OrdinalIgnoreCase))
+            if (!name.StartsWith("--", StringComparison.Ordinal) || !name.Contains(':') && !Short.ContainsKey(name))
             {
                 words.Add(args[i]);
                 continue;
@@ -47,7 +55,7 @@ sealed record ProgramArguments(Dictionary<string, string?> Settings, string[] Wo
 
             if (value is null && ++i >= args.Length)
                 throw new ConfigurationException($"{name} needs a value: {name} VALUE.");
-            settings[name[2..]] = value ?? args[i];
+            settings[Short.GetValueOrDefault(name) ?? name[2..]] = value ?? args[i];
         }
 
         return new ProgramArguments(settings, [.. words]);

@@ -13,12 +13,15 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
+using Tandem.Backup;
 using Tandem.Core;
 using Tandem.Core.Adapters;
 using Tandem.Core.Backplane;
+using Tandem.Core.Backup;
 using Tandem.Core.Configuration;
 using Tandem.Core.Data;
 using Tandem.Core.Events;
+using Tandem.Core.Files;
 using Tandem.Core.Http;
 using Tandem.Core.Jobs;
 using Tandem.Core.Resources;
@@ -51,6 +54,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
     readonly ServerOptions _server;
     WebApplication? _app;
     FileStream? _serveLock;
+    bool _isDisposed;
 
     TandemApp(string[] args)
     {
@@ -129,14 +133,21 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
     {
         var http = Register();
         if (!_parts.SharesDatabase)
+        {
             _serveLock = TakeServeLock();
-        await Build(http, serving: true).StartAsync(cancellationToken);
+            GrownMark.Refuse(_server.Data);
+        }
+
+        var app = Build(http, serving: true);
+        if (_parts.SharesDatabase && await app.Services.GetRequiredService<StoreTables>().IsHalfCopiedAsync(cancellationToken))
+            throw new ConfigurationException("The database holds half of a store: tandem grow was broken off. Run it again; it goes on where it was.");
+        await app.StartAsync(cancellationToken);
     }
 
     /// <summary>Drains (<c>Http:DrainTime</c>), finishes the requests in flight and closes the stores.</summary>
     public async Task StopAsync(CancellationToken cancellationToken = default)
     {
-        if (_app is null)
+        if (_app is null || _isDisposed)
             return;
         await _app.Services.GetRequiredService<Drain>().RunAsync(cancellationToken);
         await _app.StopAsync(cancellationToken);
@@ -145,8 +156,9 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
     /// <summary>Stops the program if it runs.</summary>
     public async ValueTask DisposeAsync()
     {
-        if (_app is not null)
+        if (_app is not null && !_isDisposed)
             await _app.DisposeAsync();
+        _isDisposed = true;
         _serveLock?.Dispose();
     }
 
@@ -159,6 +171,10 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
 
     /// <summary>Every module's name: what <c>--roles</c> can say.</summary>
     internal IReadOnlyList<string> Roles => [.. _modules.Select(m => m.Name)];
+
+    /// <summary>The version of this program, such as 1.2.3.</summary>
+    internal static string Version { get; } = System.Reflection.CustomAttributeExtensions.GetCustomAttribute<System.Reflection.AssemblyInformationalVersionAttribute>(typeof(TandemApp).Assembly)
+        ?.InformationalVersion.Split('+')[0] ?? "";
 
     internal IServiceProvider RunningServices => Started.Services;
 
@@ -186,8 +202,14 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         return http;
     }
 
+    /// <summary>What the stores are brought to.</summary>
+    internal ProgramSchema Schema => new(
+        engine => [.. MigratedAssemblies().SelectMany(a => Migrator.Embedded(a.Module, a.Assembly, engine))],
+        [.. _modules.Select(m => (Func<Schema, string>)m.MissingSchema)]);
+
     /// <summary>Makes the container and the pipeline, and brings the stores to the program's schema.</summary>
-    internal WebApplication Build(HttpOptions http, bool serving)
+    /// <param name="migrate">False leaves the stores as they are, for what copies them.</param>
+    internal WebApplication Build(HttpOptions http, bool serving, bool migrate = true)
     {
         var services = _builder.Services;
         services.AddSingleton(new LogTarget(IsError: !serving));
@@ -215,10 +237,8 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         services.Configure<HostOptions>(o => o.ShutdownTimeout = http.ShutdownTimeout + TimeSpan.FromSeconds(5));
         var app = _app = _builder.Build();
         _late.Services = app.Services;
-        var migrator = app.Services.GetRequiredService<Migrator>();
-        migrator.Migrate(
-            [.. MigratedAssemblies().SelectMany(a => Migrator.Embedded(a.Module, a.Assembly, migrator.Engine))],
-            [.. _modules.Select(m => (Func<Schema, string>)m.MissingSchema)], wait: serving);
+        if (migrate)
+            Schema.Complete(app.Services.GetRequiredService<Migrator>(), wait: serving);
         if (serving)
             Pipeline(app);
         return app;
@@ -238,6 +258,9 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         services.AddSingleton(_server);
         services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton(_ => new DataDirectory(_server.Data));
+        services.AddSingleton<IFileStore, DirectoryFiles>();
+        services.AddSingleton<StoreTables, SqliteTables>();
+        services.AddSingleton<WholeStore>();
         services.AddSingleton(typeof(Signal<>));
         services.AddSingleton<Db, SqliteDb>();
         services.AddSingleton(p => new Lazy<Db>(p.GetRequiredService<Db>));
@@ -316,7 +339,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
     }
 
     /// <summary>One server per data directory: two would each keep limits, caches and open sockets that the other does not know of.</summary>
-    FileStream TakeServeLock()
+    internal FileStream TakeServeLock()
     {
         var path = new DataDirectory(_server.Data).Combine("serve.lock");
         try

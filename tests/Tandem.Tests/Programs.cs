@@ -22,6 +22,16 @@ static class Programs
         return Process.Start(start) ?? throw new InvalidOperationException("The program did not start.");
     }
 
+    /// <summary>A command, to its end.</summary>
+    public static async Task<(int Code, string Output, string Error)> RunAsync(params string[] args)
+    {
+        using var process = Start(args);
+        process.StandardInput.Close();
+        var (output, error) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+        return (process.ExitCode, await output, await error);
+    }
+
     /// <summary>A server on a free port; returns when it says that it serves.</summary>
     public static async Task<Server> ServeAsync(string data, params string[] args)
     {

@@ -28,6 +28,8 @@ static class TestStores
     /// <summary>The same for PostgreSQL, whatever the suite runs on.</summary>
     public static async Task<string[]> PostgresAsync(string data)
     {
+        // There on SQLite; tests delete it in the end.
+        Directory.CreateDirectory(data);
         await CreateAsync(NameOf(data), await Template.Value);
         return ["--Postgres:ConnectionString", ConnectionString(NameOf(data)), "--Postgres:MaxPoolSize", "12"];
     }
@@ -76,7 +78,14 @@ static class TestStores
         }
     }
 
-    static async Task RunAsync(string database, string sql)
+    public static async Task<T> ScalarAsync<T>(string database, string sql)
+    {
+        await using var source = NpgsqlDataSource.Create(ConnectionString(database, ";Pooling=false"));
+        await using var command = source.CreateCommand(sql);
+        return (T)(await command.ExecuteScalarAsync() ?? throw new InvalidOperationException($"Nothing came of {sql}"));
+    }
+
+    public static async Task RunAsync(string database, string sql)
     {
         await using var source = NpgsqlDataSource.Create(ConnectionString(database, ";Pooling=false"));
         await using var command = source.CreateCommand(sql);

@@ -89,7 +89,8 @@ sealed class TokenServer(Keys keys, TokenGrants grants, UsersOptions options, Ti
                 .AcceptAnonymousClients()
                 // A scope that somebody may not have is left out of the token (RFC 6749, 3.3), not an error.
                 .DisableScopeValidation()
-                .AddSigningKey(new ECDsaSecurityKey(ecdsa) { KeyId = signing.Id })
+                // A factory of its own: the common one keeps signers by the id of their key, for a later start in this process also when the key is disposed.
+                .AddSigningKey(new ECDsaSecurityKey(ecdsa) { KeyId = signing.Id, CryptoProviderFactory = new CryptoProviderFactory() })
                 .AddEncryptionKey(new SymmetricSecurityKey(encryption.Secret) { KeyId = encryption.Id })
                 // Signed, readable: resource servers check them with the public key alone.
                 .DisableAccessTokenEncryption()

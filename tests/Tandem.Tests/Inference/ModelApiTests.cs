@@ -91,7 +91,7 @@ public sealed class ModelApiTests
             digests.Add((await (await app.Http.GetAsync("/models/" + name, Ct)).JsonAsync()).GetProperty("versions")[0].GetProperty("digest").GetString());
         Assert.Equal(digests[0], digests[1]);
 
-        var file = Directory.EnumerateFiles(Path.Combine(app.Data, "models"), "*", SearchOption.AllDirectories).Single();
+        var file = Directory.EnumerateFiles(Path.Combine(app.Data, "files")).Single();
         var bytes = await File.ReadAllBytesAsync(file, Ct);
         bytes[bytes.Length / 2] ^= 0x40;
         File.Delete(file);

@@ -1,6 +1,6 @@
 using System.Text;
-using Microsoft.Extensions.Time.Testing;
 using Tandem.Core.Data;
+using Tandem.Core.Files;
 using Tandem.Inference.Models;
 using Tandem.Inference.Training;
 
@@ -8,6 +8,8 @@ namespace Tandem.Tests.Inference;
 
 public sealed class ModelFileTests
 {
+    static CancellationToken Ct => TestContext.Current.CancellationToken;
+
     static readonly TrainedModel Birds = Tables.Train(TrainingData.Of(Tables.Read(Tables.Birds()), "kind"), 3);
 
     [Fact]
@@ -98,28 +100,28 @@ public sealed class ModelFileTests
     }
 
     [Fact]
-    public void A_stored_model_is_whole_or_refused()
+    public async Task A_stored_model_is_whole_or_refused()
     {
         var data = new DataDirectory(Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n")));
         try
         {
-            var files = new ModelFiles(data, new FakeTimeProvider(DateTimeOffset.UtcNow.AddHours(2)));
-            var abandoned = data.Combine("models", "dead.tmp");
-            File.WriteAllText(abandoned, "half");
-            var digest = files.Save(Birds.File);
-            Assert.Equal(digest, files.Save(Birds.File));
-            Assert.Equal([digest + ".model"], Directory.EnumerateFiles(Path.Combine(data.Path, "models")).Select(f => Path.GetFileName(f)));
-            Assert.Equal(90, files.Load(digest).Description.Training.Rows);
+            var files = new ModelFiles(new DirectoryFiles(data, TimeProvider.System));
+            var digest = await files.SaveAsync(Birds.File, Ct);
+            Assert.Equal(90, (await files.LoadAsync(digest, Ct)).Description.Training.Rows);
 
-            var path = data.Combine("models", digest + ".model");
-            var bytes = File.ReadAllBytes(path);
+            var path = data.Combine("files", digest);
+            var bytes = await File.ReadAllBytesAsync(path, Ct);
             bytes[^1] ^= 1;
-            File.WriteAllBytes(path, bytes);
-            Assert.Contains("was changed since it was written", Assert.Throws<UnusableModelException>(() => files.Load(digest)).Message);
-            files.Save(Birds.File);
-            files.Load(digest);
+            await File.WriteAllBytesAsync(path, bytes, Ct);
+            Assert.Contains("was changed since it was written", (await Assert.ThrowsAsync<UnusableModelException>(() => files.LoadAsync(digest, Ct))).Message);
+            await files.SaveAsync(Birds.File, Ct);
+            await files.LoadAsync(digest, Ct);
             File.Delete(path);
-            Assert.Contains("cannot be read", Assert.Throws<UnusableModelException>(() => files.Load(digest)).Message);
+            Assert.Contains("cannot be read", (await Assert.ThrowsAsync<UnusableModelException>(() => files.LoadAsync(digest, Ct))).Message);
+
+            // Where earlier versions kept it.
+            await File.WriteAllBytesAsync(data.Combine("models", digest + ".model"), Birds.File, Ct);
+            await files.LoadAsync(digest, Ct);
         }
         finally
         {
