@@ -3,6 +3,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Tandem.Core.Adapters;
 using Tandem.Core.Backplane;
+using Tandem.Core.Cache;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
 
@@ -38,6 +39,7 @@ sealed class RedisAdapter : StoreAdapter
         services.Replace(ServiceDescriptor.Singleton<IRateLimits, RedisRateLimits>());
         // HybridCache finds it and keeps its second level there.
         services.AddSingleton<IDistributedCache, RedisCache>();
+        services.Replace(ServiceDescriptor.Singleton<CachePeers, RedisCachePeers>());
         services.AddHostedService(p => p.GetRequiredService<RedisLink>());
         store.Ready(Name, async (p, ct) =>
         {

@@ -1,4 +1,3 @@
-using System.Globalization;
 using StackExchange.Redis;
 using Tandem.Core.Backplane;
 
@@ -18,7 +17,6 @@ sealed class RedisBackplane : IBackplane, IAsyncDisposable
 
     readonly RedisLink _link;
     readonly InProcessBackplane _here;
-    readonly TimeProvider _clock;
     readonly string _process = Guid.NewGuid().ToString("n");
     readonly string _channels;
     readonly CancellationTokenSource _stop = new();
@@ -29,9 +27,9 @@ sealed class RedisBackplane : IBackplane, IAsyncDisposable
     int _unsent;
     bool _disposed;
 
-    public RedisBackplane(RedisLink link, InProcessBackplane here, TimeProvider clock)
+    public RedisBackplane(RedisLink link, InProcessBackplane here)
     {
-        (_link, _here, _clock, _channels) = (link, here, clock, link.Prefix + "channel:");
+        (_link, _here, _channels) = (link, here, link.Prefix + "channel:");
         link.Returned += WhenReturned;
         _loop = Task.Run(() => ListenAsync(_stop.Token));
     }
@@ -90,7 +88,7 @@ sealed class RedisBackplane : IBackplane, IAsyncDisposable
             try
             {
                 // A queue keeps the order in which Redis sent.
-                (await subscriber.SubscribeAsync(RedisChannel.Pattern(Escaped(_channels) + "*"))).OnMessage(Receive);
+                (await subscriber.SubscribeAsync(RedisChannel.Pattern(RedisLink.Pattern(_channels)))).OnMessage(Receive);
                 return;
             }
             catch (Exception e) when (e is RedisException or TimeoutException)
@@ -127,8 +125,6 @@ sealed class RedisBackplane : IBackplane, IAsyncDisposable
         else if (channel is not (Echo or Unsent) && !mine)
             _here.Publish(channel, message[_process.Length..]);
     }
-
-    static string Escaped(string text) => string.Concat(text.Select(c => c is '*' or '?' or '[' or ']' or '^' or '\\' ? "\\" + c : c.ToString(CultureInfo.InvariantCulture)));
 
     public async ValueTask DisposeAsync()
     {

@@ -23,7 +23,6 @@ sealed class RedisLink : IHostedService, IAsyncDisposable
 
     readonly ConfigurationOptions _configuration;
     readonly RedisOptions _options;
-    readonly TimeProvider _clock;
     readonly ILogger<RedisLink> _logger;
     readonly CancellationTokenSource _stop = new();
     readonly Lazy<Task> _watching;
@@ -34,9 +33,9 @@ sealed class RedisLink : IHostedService, IAsyncDisposable
     bool _away;
     bool _disposed;
 
-    public RedisLink(ConfigurationOptions configuration, RedisOptions options, TimeProvider clock, ILogger<RedisLink> logger)
+    public RedisLink(ConfigurationOptions configuration, RedisOptions options, ILogger<RedisLink> logger)
     {
-        (_configuration, _options, _clock, _logger) = (configuration, options, clock, logger);
+        (_configuration, _options, _logger) = (configuration, options, logger);
         _watching = new Lazy<Task>(() => Task.Run(() => WatchAsync(_stop.Token)));
         Telemetry.Meter.CreateObservableGauge("tandem.redis.connected", () => Answers ? 1 : 0, null, "1 while Redis answers, 0 while this process does without");
     }
@@ -64,6 +63,9 @@ sealed class RedisLink : IHostedService, IAsyncDisposable
             throw new ConfigurationException($"Redis:ConnectionString cannot be read ({e.Message}); write it like cache:6379,password=…");
         }
     }
+
+    /// <summary>The pattern of everything that begins so.</summary>
+    public static string Pattern(string prefix) => string.Concat(prefix.Select(c => "*?[]^\\".Contains(c) ? $"\\{c}" : $"{c}")) + "*";
 
     public string Prefix => _options.KeyPrefix;
 
@@ -105,7 +107,7 @@ sealed class RedisLink : IHostedService, IAsyncDisposable
         _ = _watching.Value;
         try
         {
-            await _answered.Task.WaitAsync(StartTime, _clock, ct);
+            await _answered.Task.WaitAsync(StartTime, ct);
         }
         catch (TimeoutException)
         {
@@ -146,7 +148,7 @@ sealed class RedisLink : IHostedService, IAsyncDisposable
             {
                 if (await AnswersAsync(connection.GetDatabase()))
                     await _lost.WaitAsync(ct);
-                await Task.Delay(ProbeInterval, _clock, ct);
+                await Task.Delay(ProbeInterval, ct);
             }
             catch (OperationCanceledException) when (ct.IsCancellationRequested)
             {

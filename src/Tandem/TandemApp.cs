@@ -273,8 +273,8 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         services.AddSingleton<Drain>();
         services.AddSingleton<Hop>();
         services.AddSingleton<Migrator, SqliteMigrator>();
-        services.AddHybridCache();
-        services.AddSingleton<Core.Cache.CacheInvalidation>();
+        services.AddHybridCache().AddSerializerFactory<Core.Cache.CacheEntrySerializers>();
+        services.AddSingleton(_ => new Core.Cache.CachePeers());
         services.AddSingleton(typeof(Core.Cache.Cache<,>));
         _parts.Settings.Read<EventOptions>(services, "Events");
         _parts.Settings.Read<JobWorkerOptions>(services, "Jobs");
