@@ -1,5 +1,6 @@
 using System.Data.Common;
 using System.Diagnostics;
+using System.Runtime.ExceptionServices;
 using Microsoft.Extensions.Logging;
 using Npgsql;
 using Tandem.Core;
@@ -31,31 +32,43 @@ sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbo
     public override Task<List<T>> ListAsync<T>(Sql sql, Func<DbDataReader, T> read, CancellationToken cancellationToken = default) =>
         ReadAsync(sql, (reader, _, ct) => PostgresTransaction.AllAsync(reader, read, ct), cancellationToken);
 
-    public override Task<T> InTransactionAsync<T>(Func<Transaction, Task<T>> body, CancellationToken cancellationToken = default)
+    public override async Task<T> InTransactionAsync<T>(Func<Transaction, Task<T>> body, CancellationToken cancellationToken = default)
     {
         var traceParent = Activity.Current?.Id;
-        return AgainAsync(async ct =>
+        var (result, thrown) = await AgainAsync(async ct =>
         {
-            PostgresTransaction transaction;
+            await using var connection = await server.Source.OpenConnectionAsync(ct);
+            var transaction = new PostgresTransaction(server, connection, outbox, traceParent);
             T result;
-            await using (var connection = await server.Source.OpenConnectionAsync(ct))
+            try
             {
-                transaction = new PostgresTransaction(server, connection, outbox, traceParent);
-                try
-                {
-                    result = await body(transaction);
-                    await transaction.CommitAsync();
-                }
-                catch
-                {
-                    await transaction.RollBackAsync();
-                    throw;
-                }
+                result = await body(transaction);
+            }
+            catch (Exception e)
+            {
+                await transaction.RollBackAsync();
+                // A race or a connection that was lost, whatever the body made of it, is a reason to run it again.
+                if (transaction.Failure is { } failure && (PostgresServer.LostRace(failure) || PostgresServer.IsAway(failure)))
+                    throw failure;
+                // Anything else is the body's own: a time-out that it threw is not the server's.
+                return (default, ExceptionDispatchInfo.Capture(e));
+            }
+
+            try
+            {
+                await transaction.CommitAsync();
+            }
+            catch
+            {
+                await transaction.RollBackAsync();
+                throw;
             }
 
             transaction.Committed(logger);
-            return result;
+            return ((T?)result, (ExceptionDispatchInfo?)null);
         }, cancellationToken);
+        thrown?.Throw();
+        return result!; // the body's
     }
 
     /// <summary>Begin, statement and commit in one round trip.</summary>
@@ -93,7 +106,11 @@ sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbo
         return rows;
     }, cancellationToken);
 
-    public override async Task RunAloneAsync(string name, Func<CancellationToken, Task> work, CancellationToken cancellationToken)
+    // In this process first: a session may take its own lock twice.
+    public override Task RunAloneAsync(string name, Func<CancellationToken, Task> work, CancellationToken cancellationToken) =>
+        base.RunAloneAsync(name, ct => RunLockedAsync(name, work, ct), cancellationToken);
+
+    async Task RunLockedAsync(string name, Func<CancellationToken, Task> work, CancellationToken cancellationToken)
     {
         while (true)
         {
@@ -164,8 +181,10 @@ sealed class PostgresTransaction(PostgresServer server, NpgsqlConnection connect
     readonly List<NpgsqlBatchCommand> _deferred = [];
     List<Action>? _onCommitted;
     bool _begun;
-    bool _failed;
     bool _ended;
+
+    /// <summary>What the first statement that failed said; null while none has.</summary>
+    public Exception? Failure { get; private set; }
 
     public override string? TraceParent => traceParent;
 
@@ -213,7 +232,7 @@ sealed class PostgresTransaction(PostgresServer server, NpgsqlConnection connect
         }
         catch (Exception e)
         {
-            _failed = true;
+            Failure = e;
             // What the transaction as a whole may be run again for goes up as it is.
             if (PostgresServer.LostRace(e) || PostgresServer.IsAway(e) || server.Explain(e) is var explained && explained == e)
                 throw;
@@ -247,7 +266,7 @@ sealed class PostgresTransaction(PostgresServer server, NpgsqlConnection connect
     public async Task CommitAsync()
     {
         // PostgreSQL answers the commit of a failed transaction with a rollback and no error.
-        if (_failed)
+        if (Failure is not null)
             throw new InvalidOperationException("A statement of this transaction failed, and its body went on as if nothing had happened; let the exception through.");
         _ended = true;
         if (!_begun && _deferred.Count == 0)
@@ -300,7 +319,7 @@ sealed class PostgresTransaction(PostgresServer server, NpgsqlConnection connect
     {
         if (_ended)
             throw new InvalidOperationException("The transaction has ended; use it only inside its body.");
-        if (_failed)
+        if (Failure is not null)
             throw new InvalidOperationException("A statement of this transaction failed; it takes no more.");
     }
 }

@@ -77,7 +77,9 @@ sealed class PostgresEventLog(Lazy<Db> db, Lazy<PostgresDb> postgres, Wakeups wa
     /// <summary>Returns when everything that was committed before the call is in the log.</summary>
     async Task SettleAsync(CancellationToken ct)
     {
-        while (await postgres.Value.FindAsync<bool>(Sql.Raw("select exists (select 1 from events_outbox)"), ct))
+        // Up to the newest of now: with writers that never rest there is always another one behind it.
+        var newest = await postgres.Value.FindAsync<long>(Sql.Raw("select coalesce(max(number), 0) from events_outbox"), ct);
+        while (newest > 0 && await postgres.Value.FindAsync<bool>($"select exists (select 1 from events_outbox where number <= {newest})", ct))
         {
             // The statement behind the lock has a snapshot of its own, taken when it has the lock: it sees all that was moved before.
             var moved = (await postgres.Value.RunAsync<long>([Lock, Move], ct))[0];

@@ -101,7 +101,7 @@ sealed class PostgresLocks(PostgresServer server, ILogger<PostgresLocks> logger)
                 await using var command = new NpgsqlCommand("select 1", session) { CommandTimeout = 5 };
                 await command.ExecuteScalarAsync();
             }
-            catch (Exception e) when (PostgresServer.IsAway(e))
+            catch (Exception e)
             {
                 await LoseAsync(e);
                 return;

@@ -58,16 +58,18 @@ sealed class Wakeups(PostgresServer server, Signal<IEventLog> events, Signal<IJo
             {
                 await _wanted.WaitAsync(ct);
                 await Task.Delay(Gather, ct);
-                if (Interlocked.Exchange(ref _events, 0) == 1)
+                // Both are taken before either is sent: one left behind by a failure would never be asked for again.
+                var (saysEvents, saysJobs) = (Interlocked.Exchange(ref _events, 0) == 1, Interlocked.Exchange(ref _jobs, 0) == 1);
+                if (saysEvents)
                     await NotifyAsync(Events, ct);
-                if (Interlocked.Exchange(ref _jobs, 0) == 1)
+                if (saysJobs)
                     await NotifyAsync(Jobs, ct);
             }
             catch (OperationCanceledException) when (ct.IsCancellationRequested)
             {
                 return;
             }
-            catch (Exception e) when (PostgresServer.IsAway(e))
+            catch (Exception e)
             {
                 logger.NotNotified(e.Message);
             }
@@ -98,7 +100,7 @@ sealed class Wakeups(PostgresServer server, Signal<IEventLog> events, Signal<IJo
             {
                 return;
             }
-            catch (Exception e) when (PostgresServer.IsAway(e))
+            catch (Exception e)
             {
                 logger.NotListening(e.Message);
                 await Task.Delay(TimeSpan.FromMilliseconds(500), CancellationToken.None);

@@ -154,6 +154,49 @@ public abstract class DatabasePromises
         Assert.Equal(300, await app.Db.FindAsync<long>(Sql.Raw("select number from counters"), Ct));
     }
 
+    [Theory]
+    [InlineData(typeof(TimeoutException))]
+    [InlineData(typeof(IOException))]
+    [InlineData(typeof(OperationCanceledException))]
+    public async Task What_a_body_throws_by_itself_comes_out_as_it_is_and_the_body_runs_once(Type thrown)
+    {
+        await using var app = await Stores.StartAsync();
+        await app.Db.ExecuteAsync(Sql.Raw("create table things (id bigint primary key)"), Ct);
+        var runs = 0;
+        // Not to be taken for the store's own trouble: a consumer's event would then be handed over again for ever.
+        await Assert.ThrowsAsync(thrown, () => app.Db.InTransactionAsync(async tx =>
+        {
+            runs++;
+            await tx.ExecuteAsync(Sql.Raw("insert into things values (1)"), Ct);
+            throw (Exception)Activator.CreateInstance(thrown)!;
+        }, Ct));
+        Assert.Equal(1, runs);
+        Assert.Equal(0, await app.Db.FindAsync<long>(Sql.Raw("select count(*) from things"), Ct));
+    }
+
+    [Fact]
+    public async Task Work_of_one_name_runs_alone_and_the_next_one_begins_when_it_ends()
+    {
+        await using var app = await Stores.StartAsync();
+        var (first, second, release) = (new TaskCompletionSource(), new TaskCompletionSource(), new TaskCompletionSource());
+        var one = app.Db.RunAloneAsync("tests", async _ =>
+        {
+            first.SetResult();
+            await release.Task;
+        }, Ct);
+        await first.Task;
+        var two = app.Db.RunAloneAsync("tests", _ =>
+        {
+            second.SetResult();
+            return Task.CompletedTask;
+        }, Ct);
+        // Another name is none of its business, and comes back while the second still waits.
+        await app.Db.RunAloneAsync("others", _ => Task.CompletedTask, Ct);
+        Assert.False(second.Task.IsCompleted);
+        release.SetResult();
+        await Task.WhenAll(one, two, second.Task).WaitAsync(TimeSpan.FromSeconds(20), Ct);
+    }
+
     [Fact]
     public async Task Text_is_compared_and_sorted_by_its_bytes()
     {
