@@ -100,14 +100,21 @@ sealed class RedisBackplane : IBackplane, IAsyncDisposable
     /// <summary>Returns when an echo that was sent now has come back.</summary>
     async Task HearAsync(CancellationToken ct)
     {
-        while (_heard.Wait(0, CancellationToken.None))
-        {
-        }
+        Drain(_heard);
+        // What has changed before the echo is sent is what it finds out about.
+        Drain(_changed);
 
         do
             if (_link.Answers)
                 await SendAsync(Echo, _process);
         while (!await _heard.WaitAsync(EchoInterval, ct));
+    }
+
+    static void Drain(SemaphoreSlim semaphore)
+    {
+        while (semaphore.Wait(0, CancellationToken.None))
+        {
+        }
     }
 
     void Receive(ChannelMessage received)

@@ -81,12 +81,14 @@ public sealed class RedisBackplaneTests : BackplanePromises
         using var other = Of(pair.Other).Subscribe("test.x", there.Enqueue, () => Interlocked.Increment(ref missed));
 
         await pair.KillAsync();
+        // Listening may have begun a second time just before, which is told as well; without Redis nothing is.
+        var before = Volatile.Read(ref missed);
         Of(pair.One).Publish("test.x", "alone");
         Assert.Equal(["alone"], here);
-        Assert.Equal(0, missed);
+        Assert.Equal(before, missed);
         await pair.ReviveAsync();
 
-        await UntilAsync(() => missed > 0);
+        await UntilAsync(() => missed > before);
         await UntilAsync(() =>
         {
             Of(pair.One).Publish("test.x", "together");
