@@ -57,10 +57,12 @@ sealed class RevocationWatch(Db db, Keys keys, Revocations revocations, IBackpla
     IDisposable? _subscription;
     Task _watching = Task.CompletedTask;
 
-    /// <summary>Returns when every session that ended before is known: no request is answered earlier.</summary>
+    /// <summary>Returns when the keys and every session that ended before are known: no request is answered earlier.</summary>
     public async Task StartAsync(CancellationToken cancellationToken)
     {
         _subscription = backplane.Subscribe(Channel, message => revocations.Add(JsonSerializer.Deserialize<List<EndedSession>>(message, Json.Stored) ?? []));
+        // Whoever serves knows the key: a process that made it later would hand out tokens that the others refuse until they have looked.
+        await keys.SigningAsync(cancellationToken);
         await keys.LoadAsync(cancellationToken);
         revocations.Add(await db.ListAsync<EndedSession>(
             $"select id, access_until from users_sessions where ended_at is not null and access_until > {clock.UtcNow()}", cancellationToken));
@@ -76,15 +78,11 @@ sealed class RevocationWatch(Db db, Keys keys, Revocations revocations, IBackpla
 
     async Task WatchAsync(CancellationToken ct)
     {
-        var (failing, cleaned, hasKey) = (false, clock.UtcNow(), false);
+        var (failing, cleaned) = (false, clock.UtcNow());
         using var timer = new PeriodicTimer(Interval);
         while (await NextAsync(timer, ct))
             try
             {
-                // Before anyone signs in: another process would refuse the first token until it had heard of its key.
-                if (!hasKey)
-                    await keys.SigningAsync(ct);
-                hasKey = true;
                 await LookAsync(ct);
                 if (clock.UtcNow() - cleaned > CleanUpInterval)
                     await CleanUpAsync(cleaned = clock.UtcNow(), ct);
