@@ -2,6 +2,7 @@ using System.ComponentModel.DataAnnotations;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Routing;
 using Tandem.Core;
 using Tandem.Core.Data;
@@ -21,10 +22,10 @@ static class Operations
     public static void Map(IEndpointRouteBuilder routes)
     {
         var events = routes.MapGroup("/events").WithTags("Events").RequireAdministrator();
-        events.MapGet("consumers", Consumers).WithSummary("Consumers with their position and how far they are behind");
+        events.MapGet("consumers", Consumers).WithSummary("Consumers and how far they are behind");
         events.MapGet("parked", Parked).WithSummary("Events that a consumer could not handle, and those that wait behind them");
-        events.MapPost("parked/{consumer}/{eventId:guid}/retry", Retry).WithSummary("Try a parked event again now").Answers(EventNotFound);
-        events.MapPost("parked/{consumer}/{eventId:guid}/skip", Skip).WithSummary("Drop a parked event for this consumer; its key goes on").Answers(EventNotFound);
+        events.MapPost("parked/{consumer}/{event_id:guid}/retry", Retry).WithSummary("Try a parked event again now").Answers(EventNotFound);
+        events.MapPost("parked/{consumer}/{event_id:guid}/skip", Skip).WithSummary("Drop a parked event for this consumer; its key goes on").Answers(EventNotFound);
 
         var jobs = routes.MapGroup("/jobs").WithTags("Jobs");
         jobs.MapGet("", Jobs).WithSummary("Jobs, newest first").RequireAdministrator();
@@ -41,13 +42,13 @@ static class Operations
             from events_set_aside order by consumer, partition, position limit {limit} offset {skip}
             """, ct));
 
-    static async Task<Results<NoContent, ProblemResult>> Retry(string consumer, Guid eventId, Db db, TimeProvider clock, CancellationToken ct) =>
+    static async Task<Results<NoContent, ProblemResult>> Retry(string consumer, [FromRoute(Name = "event_id")] Guid eventId, Db db, TimeProvider clock, CancellationToken ct) =>
         await db.ExecuteAsync($"""
             update events_set_aside set state = 'retrying', attempts = 0, next_attempt_at = {clock.UtcNow()}
             where consumer = {consumer} and event_id = {eventId}
             """, ct) == 1 ? TypedResults.NoContent() : Problem.Of(EventNotFound);
 
-    static async Task<Results<NoContent, ProblemResult>> Skip(string consumer, Guid eventId, Db db, CancellationToken ct) =>
+    static async Task<Results<NoContent, ProblemResult>> Skip(string consumer, [FromRoute(Name = "event_id")] Guid eventId, Db db, CancellationToken ct) =>
         await db.ExecuteAsync($"delete from events_set_aside where consumer = {consumer} and event_id = {eventId}", ct) == 1
             ? TypedResults.NoContent()
             : Problem.Of(EventNotFound);

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Net.Http.Headers;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
@@ -43,7 +44,7 @@ public sealed class EventTests
     [Fact]
     public async Task A_poisoned_event_is_parked_visibly_its_key_waits_and_others_go_on()
     {
-        await using var app = await TestApp.StartAsync(a => a.Add<TallyModule>(), null, "--Events:MaxAttempts", "2");
+        await using var app = await TestApp.StartAsync(a => TestTokens.Use(a.Add<TallyModule>()), null, "--Events:MaxAttempts", "2");
         await app.Db.InTransactionAsync(async tx =>
         {
             await tx.PublishAsync(new Counted("good", 1, false), Ct);
@@ -60,9 +61,41 @@ public sealed class EventTests
 
         // The operator mends the cause and asks for another try: it goes through, and what waited follows in order.
         TallyModule.Cured[app.Data] = true;
-        await app.Db.ExecuteAsync($"update events_set_aside set state = 'retrying', next_attempt_at = {DateTime.UnixEpoch} where state = 'parked'", Ct);
+        app.Http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", "admin");
+        await (await app.Http.PostAsync($"/events/parked/tally/{await ParkedAsync(app)}/retry", null, Ct)).JsonlessAsync(204);
         await TallyModule.UntilAsync(app, 5);
         Assert.Equal([1L, 2L, 3L], await app.Db.ListAsync<long>(Sql.Raw("select number from tally where key = 'bad' order by place"), Ct));
+        await Eventually.TrueAsync(async () =>
+            (await (await app.Http.GetAsync("/events/consumers", Ct)).JsonAsync()).EnumerateArray().Single(c => c.GetProperty("consumer").GetString() == "tally") is var tally
+            && (tally.GetProperty("lag").GetInt64(), tally.GetProperty("set_aside").GetInt64()) == (0, 0));
+    }
+
+    [Fact]
+    public async Task An_operator_drops_a_parked_event_and_its_key_goes_on_without_it()
+    {
+        await using var app = await TestApp.StartAsync(a => TestTokens.Use(a.Add<TallyModule>()), null, "--Events:MaxAttempts", "1");
+        foreach (var (number, poison) in new[] { (1, true), (2, false) })
+            await app.Db.InTransactionAsync(tx => tx.PublishAsync(new Counted("bad", number, poison), Ct), Ct);
+        app.Http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", "admin");
+        var parked = await ParkedAsync(app);
+
+        await (await app.Http.PostAsync($"/events/parked/tally/{Guid.NewGuid()}/skip", null, Ct)).ShouldBeProblemAsync(404, "events/not-found");
+        await (await app.Http.PostAsync($"/events/parked/tally/{parked}/skip", null, Ct)).JsonlessAsync(204);
+
+        await TallyModule.UntilAsync(app, 1);
+        Assert.Equal([2L], await app.Db.ListAsync<long>(Sql.Raw("select number from tally"), Ct));
+        await (await app.Http.PostAsync($"/events/parked/tally/{parked}/retry", null, Ct)).ShouldBeProblemAsync(404, "events/not-found");
+        app.Http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", "person-7");
+        await (await app.Http.GetAsync("/events/parked", Ct)).ShouldBeProblemAsync(403, "http/forbidden");
+    }
+
+    /// <summary>The id of the one event that is parked, as an operator finds it.</summary>
+    static async Task<string> ParkedAsync(TestApp app)
+    {
+        string? id = null;
+        await Eventually.TrueAsync(async () => (id = (await (await app.Http.GetAsync("/events/parked", Ct)).JsonAsync()).EnumerateArray()
+            .Where(e => e.GetProperty("state").GetString() == "parked").Select(e => e.GetProperty("event_id").GetString()).SingleOrDefault()) is not null);
+        return id!; // waited for above
     }
 
     [Fact]
