@@ -85,6 +85,8 @@ public sealed class ModuleBuilder
         // A process without the role still publishes, but leaves the effect to those that have it.
         if (_active)
             _parts.Consumers.Get(name ?? _module.Name).On<TEvent, THandler>();
+        else
+            _parts.Consumers.RunsElsewhere<TEvent>(name ?? _module.Name);
     }
 
     /// <summary>Has <typeparamref name="THandler"/> do jobs of type <typeparamref name="TJob"/>.</summary>

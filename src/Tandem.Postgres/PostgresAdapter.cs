@@ -53,10 +53,14 @@ sealed class PostgresAdapter : StoreAdapter
 }
 
 /// <summary>What has to run in a serving process: the ear for wake-ups and the sequencer.</summary>
-sealed class PostgresService(Wakeups wakeups, PostgresEventLog log) : BackgroundService
+sealed class PostgresService(PostgresServer server, Wakeups wakeups, PostgresEventLog log, IHostApplicationLifetime lifetime) : BackgroundService
 {
-    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(
-        Task.Run(() => wakeups.ListenAsync(stoppingToken), stoppingToken),
-        Task.Run(() => wakeups.SpeakAsync(stoppingToken), stoppingToken),
-        Task.Run(() => log.SequenceAsync(stoppingToken), stoppingToken));
+    protected override Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        lifetime.ApplicationStarted.Register(server.EndStart);
+        return Task.WhenAll(
+            Task.Run(() => wakeups.ListenAsync(stoppingToken), stoppingToken),
+            Task.Run(() => wakeups.SpeakAsync(stoppingToken), stoppingToken),
+            Task.Run(() => log.SequenceAsync(stoppingToken), stoppingToken));
+    }
 }

@@ -160,9 +160,12 @@ sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbo
                 races++;
                 await Task.Delay(TimeSpan.FromMilliseconds(Random.Shared.NextDouble() * Math.Min(100, 1 << Math.Min(races, 7))), ct);
             }
-            catch (Exception e) when (e is not (OperationCanceledException or CommitInDoubtException) && PostgresServer.IsAway(e) && reconnects < Reconnects.Length)
+            catch (Exception e) when (e is not (OperationCanceledException or CommitInDoubtException) && PostgresServer.IsAway(e)
+                && (reconnects < Reconnects.Length || server.IsStarting))
             {
-                await Task.Delay(Reconnects[reconnects++], ct);
+                if (reconnects == Reconnects.Length)
+                    logger.WaitsForServer(server.Explain(e).Message);
+                await Task.Delay(Reconnects[Math.Min(reconnects++, Reconnects.Length - 1)], ct);
             }
             catch (Exception e) when (PostgresServer.LostRace(e))
             {

@@ -24,6 +24,8 @@ sealed class PostgresMigrator(PostgresServer server, PostgresOptions options, IL
             try
             {
                 Migrate(migrations, derived);
+                if (wait)
+                    server.BeginStart();
                 return;
             }
             catch (Exception e) when (wait && PostgresServer.IsAway(e) && Stopwatch.GetElapsedTime(began) < options.StartTimeout)

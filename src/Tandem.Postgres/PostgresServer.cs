@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Data.Common;
+using System.Diagnostics;
 using System.Text;
 using Npgsql;
 using Tandem.Core.Configuration;
@@ -14,9 +15,12 @@ sealed class PostgresServer : IAsyncDisposable, IDisposable
 
     readonly ConcurrentDictionary<string, Statement> _statements = new();
     readonly string _where;
+    readonly TimeSpan _startTimeout;
+    long _startedAt;
 
     public PostgresServer(PostgresOptions options)
     {
+        _startTimeout = options.StartTimeout;
         NpgsqlConnectionStringBuilder connection;
         try
         {
@@ -42,10 +46,11 @@ sealed class PostgresServer : IAsyncDisposable, IDisposable
         connection.Options = $"{connection.Options} -c statement_timeout={(long)options.StatementTimeout.TotalMilliseconds} -c lock_timeout=10000"
             + " -c idle_in_transaction_session_timeout=60000 -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3";
         _where = $"{connection.Host}:{connection.Port}/{connection.Database}";
-        Source = new NpgsqlDataSourceBuilder(connection.ConnectionString).Build();
+        // Its metrics carry a name instead of the whole connection string.
+        Source = new NpgsqlDataSourceBuilder(connection.ConnectionString) { Name = "tandem" }.Build();
         connection.Pooling = false;
         connection.KeepAlive = 5;
-        Alone = new NpgsqlDataSourceBuilder(connection.ConnectionString).Build();
+        Alone = new NpgsqlDataSourceBuilder(connection.ConnectionString) { Name = "tandem alone" }.Build();
     }
 
     /// <summary>The pool that requests share.</summary>
@@ -53,6 +58,16 @@ sealed class PostgresServer : IAsyncDisposable, IDisposable
 
     /// <summary>Connections that stay with their owner: for locks, notifications and migrations.</summary>
     public NpgsqlDataSource Alone { get; }
+
+    /// <summary>
+    /// Between its migration and its first request a serving process waits for a server that went away: whoever gave up here would have to be
+    /// started again, and nobody waits for an answer.
+    /// </summary>
+    public bool IsStarting => Volatile.Read(ref _startedAt) is not 0 and var at && Stopwatch.GetElapsedTime(at) < _startTimeout;
+
+    public void BeginStart() => Volatile.Write(ref _startedAt, Stopwatch.GetTimestamp());
+
+    public void EndStart() => Volatile.Write(ref _startedAt, 0);
 
     /// <summary>What a statement's text becomes here, worked out once for each text.</summary>
     public Statement Prepare(string text) => _statements.TryGetValue(text, out var known)

@@ -12,7 +12,22 @@ sealed class PostgresTables(PostgresServer server) : StoreTables
     // A copy takes as long as it takes, and its session waits while files are copied on another; times are UTC on both ends.
     const string Session = "set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0; set time zone 'UTC'";
 
+    static readonly TimeSpan LookInterval = TimeSpan.FromMilliseconds(100);
+
     public override async Task<bool> ExistsAsync(CancellationToken ct) => await AskAsync("select to_regclass('core_migrations') is not null", ct) is true;
+
+    public override async Task<bool> IsHalfCopiedAsync(CancellationToken ct)
+    {
+        while (true)
+            try
+            {
+                return await base.IsHalfCopiedAsync(ct);
+            }
+            catch (Exception e) when (server.IsStarting && (e is StoreUnavailableException || PostgresServer.IsAway(e)))
+            {
+                await Task.Delay(LookInterval, ct);
+            }
+    }
 
     // By the name that this program's own sessions have.
     public override async Task<long> OthersAsync(CancellationToken ct) => await AskAsync("""

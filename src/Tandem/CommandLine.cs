@@ -99,8 +99,21 @@ static class CommandLine
         Console.WriteLine($"  stores   {string.Join(", ", app.StoreNames)}, files under {services.GetRequiredService<DataDirectory>().Path}");
         Console.WriteLine($"  try it   {address}/docs");
         foreach (var notice in services.GetServices<IStartNotice>())
-            if (await notice.LineAsync(address, CancellationToken.None) is { } line)
+            if (await LineAsync(notice, address) is { } line)
                 Console.WriteLine("  " + line);
+
+        // A store that has just gone away is no reason to end: requests are answered with that, too.
+        static async Task<string?> LineAsync(IStartNotice notice, string address)
+        {
+            try
+            {
+                return await notice.LineAsync(address, CancellationToken.None);
+            }
+            catch (StoreUnavailableException e)
+            {
+                return e.Message;
+            }
+        }
     }
 
     sealed class CommandHost(TandemApp app, HttpOptions http) : ICommandHost

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
+using System.Text;
 using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
@@ -26,7 +27,7 @@ static class DoctorCommand
         var command = new Command("doctor", "Check port, disk, permissions, clock and stores; exit code 1 when something is wrong") { json };
         command.SetAction(async (parsed, ct) =>
         {
-            var findings = new List<Finding> { Permissions(app), Disk(app), Ports(app), OpenFiles() };
+            var findings = new List<Finding> { Permissions(app), Disk(app), await PortAsync(app, ct), OpenFiles() };
             findings.AddRange(await Stores(app, host, ct));
             if (parsed.GetValue(json))
                 Console.WriteLine(JsonSerializer.Serialize(findings, new JsonSerializerOptions(Json.Options) { WriteIndented = true }));
@@ -38,7 +39,7 @@ static class DoctorCommand
         return command;
     }
 
-    static Finding Ports(TandemApp app)
+    static async Task<Finding> PortAsync(TandemApp app, CancellationToken ct)
     {
         var url = new Uri(app.Server.Urls.Split(';')[0].Replace("//*", "//0.0.0.0").Replace("//+", "//0.0.0.0"));
         var running = ServerRuns(app);
@@ -55,7 +56,25 @@ static class DoctorCommand
         }
         catch (SocketException e)
         {
-            return new("port", false, $"{url.Port} cannot be used ({e.Message}): stop what listens there, or choose another with --urls http://127.0.0.1:PORT");
+            // On a shared database no data directory says whether its server runs; the one that has the port does.
+            return app.Parts.SharesDatabase && await IsAliveAsync(url, ct)
+                ? new("port", true, $"{url.Port} is in use by a server of this program, which is alive")
+                : new("port", false, $"{url.Port} cannot be used ({e.Message}): stop what listens there, or choose another with --urls http://127.0.0.1:PORT");
+        }
+    }
+
+    static async Task<bool> IsAliveAsync(Uri url, CancellationToken ct)
+    {
+        using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(2) };
+        var asked = new UriBuilder(url) { Path = "/health" };
+        asked.Host = asked.Host is "0.0.0.0" or "[::]" ? "localhost" : asked.Host;
+        try
+        {
+            return await http.GetStringAsync(asked.Uri, ct) == Encoding.UTF8.GetString(Health.Alive);
+        }
+        catch (Exception e) when (e is HttpRequestException || e is TaskCanceledException && !ct.IsCancellationRequested)
+        {
+            return false;
         }
     }
 

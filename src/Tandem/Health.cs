@@ -12,7 +12,7 @@ namespace Tandem;
 /// <summary>Is the process alive, and can it do its work?</summary>
 static class Health
 {
-    static readonly byte[] Alive = """{"status":"healthy"}"""u8.ToArray();
+    internal static readonly byte[] Alive = """{"status":"healthy"}"""u8.ToArray();
 
     /// <summary>How long one check may take before it counts as failed: probes usually give up after a second or a few.</summary>
     static readonly TimeSpan CheckTimeout = TimeSpan.FromSeconds(2);
@@ -69,7 +69,7 @@ static class Health
         var reason = role.Addresses.Count == 0 ? $"No address is known: set {role.Setting}."
             : all == 0 ? $"The names in {role.Setting} cannot be resolved."
             // Anyone may read this: which address is not to be had stands in the log.
-            : fit < all ? $"{fit} of {all} processes can be used."
+            : fit < all ? $"{fit} of {all} processes can be used; tandem doctor, with the settings of this gateway, names the others."
             : null;
         return new CheckView($"role {role.Role}", reason is null ? "healthy" : "degraded", 0, reason);
     }
@@ -84,7 +84,7 @@ static class Health
         }
         catch (TimeoutException)
         {
-            (status, reason) = ("unavailable", $"{name} did not answer within {CheckTimeout.TotalSeconds} seconds.");
+            (status, reason) = ("unavailable", $"{name} did not answer within {CheckTimeout.TotalSeconds} seconds: look at its load and at the network to it.");
         }
         catch (DegradedException e)
         {

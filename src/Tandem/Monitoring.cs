@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using System.Diagnostics;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -37,8 +38,11 @@ static class Monitoring
         // Tracing without an exporter would still cost half of a small request's time: it is on only where spans go somewhere.
         builder.Services.AddOpenTelemetry()
             .ConfigureResource(r => r.AddService(telemetry.ServiceName))
-            .WithTracing(t => t.AddSource([Telemetry.Name, .. parts.Observed]).AddAspNetCoreInstrumentation().AddHttpClientInstrumentation()
-                .SetSampler(new ParentBasedSampler(new TraceIdRatioBasedSampler(telemetry.TraceRatio)))
+            .WithTracing(t => t.AddSource([Telemetry.Name, .. parts.Observed])
+                // Asked by gateways and probes every second.
+                .AddAspNetCoreInstrumentation(o => o.Filter = c => !c.Request.Path.StartsWithSegments("/health"))
+                .AddHttpClientInstrumentation()
+                .SetSampler(new ParentBasedSampler(new NewTraces(telemetry.TraceRatio)))
                 .AddOtlpExporter(o => o.Endpoint = new Uri(endpoint)))
             .WithLogging(l => l.AddOtlpExporter(o => o.Endpoint = new Uri(endpoint)));
     }
@@ -54,6 +58,19 @@ static class Monitoring
         if (options.OpenMetrics)
             scrape.AllowAnonymous();
     }
+}
+
+/// <summary>
+/// Which traces begin here: the wanted share of those that a request, an event or a job begins. A call out that nothing has asked for is the
+/// program looking at its stores and roles, many times a second, and would bury all others.
+/// </summary>
+sealed class NewTraces(double ratio) : Sampler
+{
+    readonly TraceIdRatioBasedSampler _share = new(ratio);
+
+    public override SamplingResult ShouldSample(in SamplingParameters samplingParameters) => samplingParameters.Kind == ActivityKind.Client
+        ? new SamplingResult(SamplingDecision.Drop)
+        : _share.ShouldSample(samplingParameters);
 }
 
 /// <summary>The meters' readings, made on the first use.</summary>

@@ -44,7 +44,7 @@ static class TestStores
         Database = data.Contains(Path.DirectorySeparatorChar) ? NameOf(data) : data,
     }.ConnectionString;
 
-    static string NameOf(string data) => "t_" + Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(Path.GetFullPath(data)))[..12]);
+    public static string NameOf(string data) => "t_" + Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(Path.GetFullPath(data)))[..12]);
 
     /// <summary>A database with the migrations of the built-in modules: copying it takes a tenth of making it.</summary>
     static async Task<string> MakeTemplateAsync()

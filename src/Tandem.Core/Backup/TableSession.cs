@@ -38,7 +38,7 @@ abstract class StoreTables
     public virtual Task<long> OthersAsync(CancellationToken ct) => Task.FromResult(0L);
 
     /// <summary>Has a copy into this store been broken off?</summary>
-    public async Task<bool> IsHalfCopiedAsync(CancellationToken ct)
+    public virtual async Task<bool> IsHalfCopiedAsync(CancellationToken ct)
     {
         if (!await ExistsAsync(ct))
             return false;

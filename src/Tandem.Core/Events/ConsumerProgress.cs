@@ -49,9 +49,8 @@ public sealed class ConsumerProgress
         var views = new List<ConsumerView>();
         foreach (var consumer in rows.GroupBy(r => r.Consumer))
         {
-            // Of a consumer that another process runs its events are not known here: all count.
-            var names = _consumers.All.FirstOrDefault(c => c.Name == consumer.Key)?.Events ?? [];
-            var ends = await _log.EndsAsync(names, cancellationToken);
+            // Of a consumer that no part of this program has any more, all events count.
+            var ends = await _log.EndsAsync(_consumers.EventsOf(consumer.Key), cancellationToken);
             var lag = 0L;
             foreach (var row in consumer.Where(r => r.Partition < ends.Length))
                 // Below zero: a log in front of this one, which something relays.

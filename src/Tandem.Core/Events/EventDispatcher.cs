@@ -80,6 +80,7 @@ sealed class EventDispatcher(
 sealed class ConsumerRegistry
 {
     readonly Dictionary<string, Consumer> _consumers = [];
+    readonly Dictionary<string, List<string>> _elsewhere = [];
 
     public IReadOnlyCollection<Consumer> All => _consumers.Values;
 
@@ -89,6 +90,18 @@ sealed class ConsumerRegistry
             _consumers.Add(name, consumer = new Consumer(name));
         return consumer;
     }
+
+    /// <summary>A consumer of the program whose role this process has not: how far it is can be told all the same.</summary>
+    public void RunsElsewhere<TEvent>(string name)
+    {
+        if (!_elsewhere.TryGetValue(name, out var events))
+            _elsewhere.Add(name, events = []);
+        events.Add(EventType.Of(typeof(TEvent)).Name);
+    }
+
+    /// <summary>The events a consumer wants; none for one that this program does not know.</summary>
+    public IReadOnlyCollection<string> EventsOf(string name) =>
+        _consumers.TryGetValue(name, out var consumer) ? consumer.Events : _elsewhere.GetValueOrDefault(name) ?? [];
 }
 
 /// <summary>Settings of the event log, section <c>Events</c>.</summary>

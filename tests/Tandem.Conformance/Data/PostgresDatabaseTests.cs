@@ -1,5 +1,8 @@
 using System.Net.Http.Json;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using Tandem.Core.Data;
 
 namespace Tandem.Conformance.Data;
@@ -85,6 +88,24 @@ public sealed class PostgresDatabaseTests : DatabasePromises
     }
 
     [Fact]
+    public async Task A_server_that_goes_away_between_migration_and_the_first_request_is_waited_for()
+    {
+        await using var server = await OwnPostgres.StartAsync();
+        var lines = new Lines();
+        var starting = TestApp.StartAsync(a =>
+        {
+            a.Services.AddSingleton<ILoggerProvider>(lines);
+            // Runs when the database is migrated, and before what the host itself starts.
+            a.Services.AddHostedService(_ => new AtStart(server.KillAsync));
+        }, Stores.NewData(), "--Postgres:ConnectionString", server.ConnectionString, "--Log:Level", "Warning");
+        await Eventually.TrueAsync(() => Task.FromResult(starting.IsCompleted || lines.All.Any(l => l.Text.Contains("Waiting for the database before serving", StringComparison.Ordinal))), seconds: 60);
+        Assert.False(starting.IsCompleted);
+        await server.StartAgainAsync();
+        await using var app = await starting;
+        Assert.Equal(200, (int)(await app.Http.GetAsync("/health/ready", Ct)).StatusCode);
+    }
+
+    [Fact]
     public async Task A_statement_that_takes_too_long_is_ended_and_says_so()
     {
         await using var app = await Stores.StartAsync(null, null, "--Postgres:StatementTimeout", "00:00:01");
@@ -106,4 +127,11 @@ public sealed class PostgresDatabaseTests : DatabasePromises
     }
 
     public sealed record Note(string Text);
+
+    sealed class AtStart(Func<Task> what) : IHostedService
+    {
+        public Task StartAsync(CancellationToken cancellationToken) => what();
+
+        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+    }
 }

@@ -1,13 +1,19 @@
 using System.Diagnostics.Metrics;
 using System.Net.Http.Json;
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
+using Microsoft.Extensions.DependencyInjection;
+using Tandem.Core;
+using Tandem.Core.Data;
+using Tandem.Postgres;
 using Tandem.Tests.Repo;
 
 namespace Tandem.Tests.Deploy;
 
 /// <summary>deploy/dashboards: every expression can be read by Prometheus, and asks for what the program measures.</summary>
-public sealed class DashboardTests
+public sealed partial class DashboardTests
 {
     static CancellationToken Ct => TestContext.Current.CancellationToken;
 
@@ -31,6 +37,26 @@ public sealed class DashboardTests
         await ShouldBeMeasuredAsync(panels.SelectMany(p => p!["targets"]!.AsArray()).Select(t => t!["expr"]!.GetValue<string>().Replace("$__rate_interval", "5m")));
     }
 
+    [Fact]
+    public async Task Every_alarm_and_every_check_is_explained_in_the_guide()
+    {
+        var guide = await File.ReadAllTextAsync(Path.Combine(Repository.Root, "docs", "guide", "operations.md"), Ct);
+        var alarms = Alarms().Matches(await ReadAsync("alerts.yaml")).Select(m => m.Groups[1].Value).ToList();
+        Assert.Equal(alarms, Headings().Matches(guide).Select(m => m.Groups[1].Value).Where(h => h.StartsWith("Tandem", StringComparison.Ordinal)));
+        await using var app = await TestApp.StartAsync(null, null, "--Redis:ConnectionString", "127.0.0.1:1", "--Kafka:BootstrapServers", "127.0.0.1:1");
+        foreach (var check in app.Services.GetRequiredService<Parts>().Checks.Select(c => c.Name).Concat(["sqlite", "postgres", "role NAME"]))
+            Assert.Contains($"\n| `{check}` |", guide);
+    }
+
+    [Fact]
+    public async Task Every_metric_that_a_guide_names_is_measured()
+    {
+        var measured = await MeasuredAsync();
+        foreach (var page in Directory.EnumerateFiles(Path.Combine(Repository.Root, "docs", "guide"), "*.md"))
+            foreach (Match name in Names().Matches(await File.ReadAllTextAsync(page, Ct)))
+                Assert.True(measured.Any(m => m == name.Value || m.StartsWith(name.Value + "_", StringComparison.Ordinal)), $"{page} names {name.Value}, which nothing measures.");
+    }
+
     static async Task ShouldBeMeasuredAsync(IEnumerable<string> expressions)
     {
         var (code, output, error) = await Tools.CheckAsync("promql", JsonSerializer.Serialize(expressions));
@@ -41,10 +67,15 @@ public sealed class DashboardTests
         Assert.Empty(JsonSerializer.Deserialize<string[]>(output)!.Except(measured));
     }
 
-    /// <summary>The names under which the instruments of a running program stand on /metrics.</summary>
+    /// <summary>The names under which the instruments of running programs stand on /metrics.</summary>
     static async Task<HashSet<string>> MeasuredAsync()
     {
-        await using var app = await TestApp.StartAsync(null, null, "--Realtime:Open", "true");
+        // Nobody is there: the instruments of what is to speak to them are.
+        await using var app = await TestApp.StartAsync(null, null, "--Realtime:Open", "true", "--Redis:ConnectionString", "127.0.0.1:1", "--Kafka:BootstrapServers", "127.0.0.1:1");
+        await using var gateway = await TestApp.StartAsync(null, null, "--roles", "gateway", "--Gateway:Roles:others:Addresses:0", app.Address);
+        await using var pool = Npgsql.NpgsqlDataSource.Create("Host=127.0.0.1;Port=1");
+        foreach (var type in new[] { typeof(PostgresEventLog), typeof(SqliteWriter) })
+            RuntimeHelpers.RunClassConstructor(type.TypeHandle);
         // Some are made on first use: an open socket, a commit.
         await (await app.Http.PostAsJsonAsync("/users", new { email = "ada@example.com", name = "Ada", password = "12345678" }, Ct)).JsonAsync(201);
         using var socket = new System.Net.WebSockets.ClientWebSocket();
@@ -66,4 +97,14 @@ public sealed class DashboardTests
     }
 
     static Task<string> ReadAsync(string file) => File.ReadAllTextAsync(Path.Combine(Repository.Root, "deploy", "dashboards", file), Ct);
+
+    [GeneratedRegex(@"- alert: (\w+)")]
+    private static partial Regex Alarms();
+
+    [GeneratedRegex(@"^### (\w+)", RegexOptions.Multiline)]
+    private static partial Regex Headings();
+
+    // The meters that are collected: a name of theirs, whatever follows it in braces.
+    [GeneratedRegex(@"\b(tandem_(core|gateway|redis|kafka|realtime|postgres)|db_client|kestrel|http_server)_[a-z_]+[a-z]")]
+    private static partial Regex Names();
 }

@@ -1,12 +1,6 @@
-using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
-using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Hosting;
-using Microsoft.AspNetCore.Http;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.Extensions.Logging;
 using Tandem.Core.Data;
 
 namespace Tandem.Tests.Host;
@@ -50,25 +44,23 @@ public sealed class MonitoringTests
     [Fact]
     public async Task Traces_metrics_and_logs_go_to_the_collector_that_is_named()
     {
-        var received = new ConcurrentBag<(string Service, byte[] Body)>();
-        await using var collector = await CollectAsync(received);
+        await using var collector = await OtlpCollector.StartAsync();
 
         // What waits to be sent is sent when the program stops.
-        await using (var app = await TestApp.StartAsync(null, null, "--Telemetry:OtlpEndpoint", collector.Urls.First(), "--Log:Level", "Information"))
+        await using (var app = await TestApp.StartAsync(null, null, "--Telemetry:OtlpEndpoint", collector.Address, "--Log:Level", "Information"))
             await app.Http.GetAsync("/nothing", Ct);
         foreach (var service in new[] { "TraceService", "MetricsService", "LogsService" })
-            Assert.Contains(received, r => r.Service == service && r.Body.Length > 100);
+            Assert.Contains(collector.Received, r => r.Service == service && r.Body.Length > 100);
     }
 
     [Fact]
     public async Task One_trace_spans_the_request_its_event_and_the_effect()
     {
-        var received = new ConcurrentBag<(string Service, byte[] Body)>();
-        await using var collector = await CollectAsync(received);
+        await using var collector = await OtlpCollector.StartAsync();
         // Within one process every program sends the spans of all: this test's own are those of its trace.
         using var own = new Activity("sign-up").SetIdFormat(ActivityIdFormat.W3C);
         own.ActivityTraceFlags = ActivityTraceFlags.Recorded;
-        await using (var app = await TestApp.StartAsync(null, null, "--Telemetry:OtlpEndpoint", collector.Urls.First()))
+        await using (var app = await TestApp.StartAsync(null, null, "--Telemetry:OtlpEndpoint", collector.Address))
         {
             own.Start();
             await (await app.Http.PostAsJsonAsync("/users", new { email = "ada@example.com", name = "Ada", password = "12345678" }, Ct)).JsonAsync(201);
@@ -76,7 +68,7 @@ public sealed class MonitoringTests
             await Eventually.TrueAsync(async () => await app.Db.FindAsync<long>(Sql.Raw("select coalesce(sum(count), 0) from reports_signups"), Ct) == 1);
         }
 
-        var spans = received.Where(r => r.Service == "TraceService").SelectMany(r => Span.Read(r.Body)).Where(s => s.TraceId == own.TraceId.ToHexString()).DistinctBy(s => s.Id).ToList();
+        var spans = collector.Spans.Where(s => s.TraceId == own.TraceId.ToHexString()).ToList();
         var request = Assert.Single(spans, s => s.Source == "Microsoft.AspNetCore" && s.Name.StartsWith("POST /users", StringComparison.Ordinal));
         // More than one where a transaction lost a race and was run again.
         var effects = spans.Where(s => s.Name == "reports.signups users.user-registered").ToList();
@@ -88,26 +80,5 @@ public sealed class MonitoringTests
             Assert.Contains(spans, s => s.Source == "Npgsql" && s.Parent == request.Id);
             Assert.Contains(spans, s => s.Source == "Npgsql" && effects.Any(e => e.Id == s.Parent));
         }
-    }
-
-    /// <summary>A collector of OTLP over gRPC that keeps what it is sent.</summary>
-    static async Task<WebApplication> CollectAsync(ConcurrentBag<(string Service, byte[] Body)> received)
-    {
-        var builder = WebApplication.CreateSlimBuilder();
-        builder.Logging.ClearProviders();
-        builder.WebHost.ConfigureKestrel(k => k.Listen(System.Net.IPAddress.Loopback, 0, l => l.Protocols = HttpProtocols.Http2));
-        var collector = builder.Build();
-        collector.MapPost("/{**service}", async (HttpContext context) =>
-        {
-            var body = new MemoryStream();
-            await context.Request.Body.CopyToAsync(body);
-            received.Add((context.Request.Path.Value!.Split('/')[1].Split('.')[^1], body.ToArray()));
-            context.Response.ContentType = "application/grpc";
-            context.Response.AppendTrailer("grpc-status", "0");
-            // An empty answer of the service: no compression, no bytes.
-            await context.Response.Body.WriteAsync(new byte[5]);
-        });
-        await collector.StartAsync(Ct);
-        return collector;
     }
 }
