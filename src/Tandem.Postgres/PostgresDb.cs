@@ -21,6 +21,9 @@ sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbo
     // A server that restarts is back within seconds; a request waits about one and is then told to come again.
     static readonly TimeSpan[] Reconnects = [TimeSpan.FromMilliseconds(20), TimeSpan.FromMilliseconds(100), TimeSpan.FromMilliseconds(300), TimeSpan.FromMilliseconds(600)];
 
+    // Where an attempt itself takes seconds, as with a server that accepts connections and says nothing, one must do.
+    static readonly TimeSpan ReconnectTime = TimeSpan.FromSeconds(2);
+
     public override string Engine => "postgres";
 
     public override Task<T?> FindAsync<T>(Sql sql, CancellationToken cancellationToken = default) where T : default =>
@@ -150,6 +153,7 @@ sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbo
     async Task<R> AgainAsync<R>(Func<CancellationToken, Task<R>> work, CancellationToken ct)
     {
         var (races, reconnects) = (0, 0);
+        var started = Stopwatch.GetTimestamp();
         while (true)
             try
             {
@@ -160,7 +164,8 @@ sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbo
                 races++;
                 await Task.Delay(TimeSpan.FromMilliseconds(Random.Shared.NextDouble() * Math.Min(100, 1 << Math.Min(races, 7))), ct);
             }
-            catch (Exception e) when (e is not (OperationCanceledException or CommitInDoubtException) && PostgresServer.IsAway(e) && reconnects < Reconnects.Length)
+            catch (Exception e) when (e is not (OperationCanceledException or CommitInDoubtException) && PostgresServer.IsAway(e) && reconnects < Reconnects.Length
+                && Stopwatch.GetElapsedTime(started) < ReconnectTime)
             {
                 await Task.Delay(Reconnects[reconnects++], ct);
             }
@@ -280,7 +285,7 @@ sealed class PostgresTransaction(PostgresServer server, NpgsqlConnection connect
             await batch.ExecuteNonQueryAsync(CancellationToken.None);
             Telemetry.CommitDuration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
         }
-        catch (Exception e) when (PostgresServer.IsAway(e))
+        catch (Exception e) when (PostgresServer.IsAway(e) && !PostgresServer.WasSilent(e))
         {
             throw new CommitInDoubtException(e);
         }
