@@ -21,9 +21,6 @@ sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbo
     // A server that restarts is back within seconds; a request waits about one and is then told to come again.
     static readonly TimeSpan[] Reconnects = [TimeSpan.FromMilliseconds(20), TimeSpan.FromMilliseconds(100), TimeSpan.FromMilliseconds(300), TimeSpan.FromMilliseconds(600)];
 
-    // Where an attempt itself takes seconds, as with a server that accepts connections and says nothing, one must do.
-    static readonly TimeSpan ReconnectTime = TimeSpan.FromSeconds(2);
-
     public override string Engine => "postgres";
 
     public override Task<T?> FindAsync<T>(Sql sql, CancellationToken cancellationToken = default) where T : default =>
@@ -165,7 +162,7 @@ sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbo
                 await Task.Delay(TimeSpan.FromMilliseconds(Random.Shared.NextDouble() * Math.Min(100, 1 << Math.Min(races, 7))), ct);
             }
             catch (Exception e) when (e is not (OperationCanceledException or CommitInDoubtException) && PostgresServer.IsAway(e) && reconnects < Reconnects.Length
-                && Stopwatch.GetElapsedTime(started) < ReconnectTime)
+                && Stopwatch.GetElapsedTime(started) < server.ReconnectTime)
             {
                 await Task.Delay(Reconnects[reconnects++], ct);
             }

@@ -44,6 +44,7 @@ sealed class PostgresServer : IAsyncDisposable, IDisposable
         var limits = $"{connection.Options} -c statement_timeout={(long)options.StatementTimeout.TotalMilliseconds} -c lock_timeout=10000"
             + " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=30000";
         connection.Options = limits + " -c idle_in_transaction_session_timeout=5000";
+        ReconnectTime = options.ConnectTimeout + TimeSpan.FromSeconds(1);
         _where = $"{connection.Host}:{connection.Port}/{connection.Database}";
         Source = new NpgsqlDataSourceBuilder(connection.ConnectionString).Build();
         // Migrations are not run again.
@@ -52,6 +53,12 @@ sealed class PostgresServer : IAsyncDisposable, IDisposable
         connection.KeepAlive = 5;
         Alone = new NpgsqlDataSourceBuilder(connection.ConnectionString).Build();
     }
+
+    /// <summary>
+    /// What failed later than this after its beginning is not begun again: a connection that could not be had in its time is asked for once more, and
+    /// a server that takes a statement and does not answer is not waited for twice.
+    /// </summary>
+    public TimeSpan ReconnectTime { get; }
 
     /// <summary>The pool that requests share.</summary>
     public NpgsqlDataSource Source { get; }
