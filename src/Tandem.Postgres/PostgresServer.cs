@@ -39,11 +39,11 @@ sealed class PostgresServer : IAsyncDisposable, IDisposable
         connection.TcpKeepAliveTime = 5;
         connection.TcpKeepAliveInterval = 2;
         // The other end as well: a process that was cut off must not hold its row locks for hours. Where something between the two still says that
-        // it is there, five seconds without a word in the middle of a transaction tell: its body talks to the database and to nothing else. One
+        // it is there, four seconds without a word in the middle of a transaction tell: its body talks to the database and to nothing else. One
         // that was slow all the same is run again. Whoever reads slowly has longer: to TCP a reader that rests looks like one that is gone.
         var limits = $"{connection.Options} -c statement_timeout={(long)options.StatementTimeout.TotalMilliseconds} -c lock_timeout=10000"
             + " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=30000";
-        connection.Options = limits + " -c idle_in_transaction_session_timeout=5000";
+        connection.Options = limits + " -c idle_in_transaction_session_timeout=4000";
         ReconnectTime = options.ConnectTimeout + TimeSpan.FromSeconds(1);
         _where = $"{connection.Host}:{connection.Port}/{connection.Database}";
         Source = new NpgsqlDataSourceBuilder(connection.ConnectionString).Build();

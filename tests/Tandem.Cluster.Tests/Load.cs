@@ -22,6 +22,7 @@ sealed class Load : IAsyncDisposable
     readonly CancellationTokenSource _stop = new();
     readonly ConcurrentBag<(string Location, string Name)> _acknowledged = [];
     Task _running = Task.CompletedTask;
+    readonly long[] _answered = new long[Clients];
     long _done;
     long _changed;
     long _slowest;
@@ -81,6 +82,13 @@ sealed class Load : IAsyncDisposable
         return first;
     }
 
+    /// <summary>Returns when every client was answered what it had asked, and once more: nobody is left waiting.</summary>
+    public Task AnswersAllAsync()
+    {
+        var before = _answered.Select((_, client) => Volatile.Read(ref _answered[client])).ToArray();
+        return Eventually.TrueAsync(() => Task.FromResult(before.Index().All(b => Volatile.Read(ref _answered[b.Index]) >= b.Item + 2)), seconds: 60);
+    }
+
     static Task ReachAsync(Func<long> count, int more)
     {
         var goal = count() + more;
@@ -123,18 +131,18 @@ sealed class Load : IAsyncDisposable
             var key = Guid.NewGuid().ToString();
             string? item;
             do
-                item = await OneAsync(http, HttpMethod.Post, "/items", $$"""{"name":"{{name}}","price":1.5}""", 201, key);
+                item = await OneAsync(client, http, HttpMethod.Post, "/items", $$"""{"name":"{{name}}","price":1.5}""", 201, key);
             while (item is null && _repeatsPosts && Failures.IsEmpty);
             if (item is null)
                 continue;
             _acknowledged.Add((item, name));
-            await OneAsync(http, HttpMethod.Get, "/items?limit=3", null, 200);
-            await OneAsync(http, HttpMethod.Put, item, $$"""{"name":"{{name}}","price":2}""", 200);
+            await OneAsync(client, http, HttpMethod.Get, "/items?limit=3", null, 200);
+            await OneAsync(client, http, HttpMethod.Put, item, $$"""{"name":"{{name}}","price":2}""", 200);
         }
     }
 
     /// <returns>Where the item is; null when it was refused.</returns>
-    async Task<string?> OneAsync(HttpClient http, HttpMethod method, string path, string? body, int expected, string? key = null)
+    async Task<string?> OneAsync(int client, HttpClient http, HttpMethod method, string path, string? body, int expected, string? key = null)
     {
         using var request = new HttpRequestMessage(method, path) { Content = body is null ? null : new StringContent(body, Encoding.UTF8, "application/json") };
         if (key is not null && _repeatsPosts)
@@ -166,6 +174,7 @@ sealed class Load : IAsyncDisposable
         finally
         {
             Interlocked.Increment(ref _done);
+            Interlocked.Increment(ref _answered[client]);
             Slowest((long)Stopwatch.GetElapsedTime(started).TotalMilliseconds);
         }
     }

@@ -13,7 +13,7 @@ namespace Tandem.Cluster.Tests;
 /// </summary>
 public sealed class ZombieTests
 {
-    // Four seconds for the lease, five for a transaction in the middle of which somebody fell silent, and room for a busy machine.
+    // Four seconds for the lease and for a transaction in the middle of which somebody fell silent, and room for a busy machine.
     static readonly TimeSpan TakeOver = TimeSpan.FromSeconds(12);
 
     const int Keys = 4;
