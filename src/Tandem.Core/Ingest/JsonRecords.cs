@@ -1,4 +1,6 @@
 using System.Runtime.CompilerServices;
+using Microsoft.AspNetCore.Http;
+using Tandem.Core.Http;
 
 namespace Tandem.Core.Ingest;
 
@@ -23,6 +25,28 @@ public static class JsonRecords
     {
         ArgumentNullException.ThrowIfNull(utf8);
         return ReadAsync<T>(utf8, BlockBytes, cancellationToken);
+    }
+
+    /// <summary>The same from the body of a request, as it arrives.</summary>
+    /// <exception cref="ProblemException">A record is malformed: 422, which names it and its line.</exception>
+    public static async IAsyncEnumerable<T> ReadAsync<T>(HttpRequest request, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        await using var records = ReadAsync<T>(request.Body, cancellationToken).GetAsyncEnumerator(cancellationToken);
+        while (true)
+        {
+            try
+            {
+                if (!await records.MoveNextAsync())
+                    yield break;
+            }
+            catch (JsonRecordException e)
+            {
+                throw new ProblemException(HttpProblems.Invalid, errors: new Dictionary<string, string[]> { ["body"] = [e.Message] });
+            }
+
+            yield return records.Current;
+        }
     }
 
     internal static async IAsyncEnumerable<T> ReadAsync<T>(Stream utf8, int blockBytes, [EnumeratorCancellation] CancellationToken cancellationToken)

@@ -1,6 +1,8 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
 using Tandem.Core.Ingest;
 
 namespace Tandem.Tests.Ingest;
@@ -157,6 +159,26 @@ public sealed class JsonRecordsTests
     [InlineData("{} x")]
     [InlineData("[]")]
     public async Task Edges_are_where_the_serializer_has_them(string text) => await SameAsync(text);
+
+    public sealed record Reading(string Sensor, double Value, string? Note = null);
+
+    [Fact]
+    public async Task A_request_may_bring_any_number_of_records()
+    {
+        await using var server = await TestApp.StartAsync(app =>
+            app.MapPost("/readings/mean", async (HttpRequest request, CancellationToken ct) =>
+            {
+                var (sum, count) = (0.0, 0);
+                await foreach (var reading in JsonRecords.ReadAsync<Reading>(request, ct))
+                    (sum, count) = (sum + reading.Value, count + 1);
+                return Results.Ok(new { mean = sum / count });
+            }).AllowAnonymous());
+        var answer = await server.Http.PostAsync("/readings/mean", new StringContent("{\"sensor\":\"a\",\"value\":1}\n{\"sensor\":\"b\",\"value\":2}"), Ct);
+        Assert.Equal("""{"mean":1.5}""", await answer.Content.ReadAsStringAsync(Ct));
+        answer = await server.Http.PostAsync("/readings/mean", new StringContent("{\"sensor\":\"a\",\"value\":1}\n{\"sensor\":\"b\",\"value\":\"2\"}"), Ct);
+        Assert.Equal(422, (int)answer.StatusCode);
+        Assert.Contains("Record 2 (line 2, byte", await answer.Content.ReadAsStringAsync(Ct));
+    }
 
     [Fact]
     public async Task Text_that_is_not_UTF8_is_refused()
