@@ -19,7 +19,7 @@ public sealed class DatabaseNetworkTests
         await using var gateway = await Split.GatewayAsync(store, [port]);
         await Split.UntilReadyAsync(gateway);
         await using var load = await Load.StartAsync(gateway, repeatsPosts: true, Unavailable);
-        await load.ChangeAsync(100);
+        await load.ChangeAsync(40);
 
         network.Cut();
         await UntilRefusedAsync(load, 4);
@@ -30,7 +30,7 @@ public sealed class DatabaseNetworkTests
         await load.ChangeAsync(20);
         Assert.InRange(load.TakeSlowest(), TimeSpan.Zero, TimeSpan.FromSeconds(20));
         network.Pass();
-        await load.ChangeAsync(100);
+        await load.ChangeAsync(40);
 
         foreach (var isDelivered in new[] { true, false })
         {
@@ -60,7 +60,7 @@ public sealed class DatabaseNetworkTests
         await using var gateway = await Split.GatewayAsync(store, [port]);
         await Split.UntilReadyAsync(gateway);
         await using var load = await Load.StartAsync(gateway, repeatsPosts: true, Unavailable);
-        await load.ChangeAsync(100);
+        await load.ChangeAsync(40);
         network.Freeze();
         // As long as the fault lasts; balancers go on asking meanwhile.
         var frozen = Stopwatch.GetTimestamp();

@@ -8,8 +8,12 @@ namespace Tandem.Cluster.Tests;
 /// </summary>
 sealed class Namespaces : IAsyncDisposable
 {
-    // Names of interfaces have fifteen characters at most, and other tests may run beside this one.
-    readonly string _name = "td" + Guid.NewGuid().ToString("n")[..6];
+    const string Prefix = "tdtest";
+
+    static int _madeSoFar;
+
+    // Names of interfaces have fifteen characters at most. The process in it tells what a run that was killed has left behind.
+    readonly string _name = $"{Prefix}{Environment.ProcessId}{(char)('a' + Interlocked.Increment(ref _madeSoFar) % 26)}";
     readonly int _net = Random.Shared.Next(1, 255);
     readonly List<string> _machines = [];
 
@@ -23,6 +27,7 @@ sealed class Namespaces : IAsyncDisposable
         var made = new Namespaces();
         try
         {
+            await SweepAsync();
             await IpAsync("link", "add", made._name, "type", "bridge");
             await IpAsync("addr", "add", $"{made.Here}/24", "dev", made._name);
             await IpAsync("link", "set", made._name, "up");
@@ -65,18 +70,30 @@ sealed class Namespaces : IAsyncDisposable
 
     public Task RejoinAsync(int number) => IpAsync("link", "set", Outside(number), "up");
 
-    string Outside(int number) => $"{_name}v{number}";
+    string Outside(int number) => $"{_name}{number}";
+
+    /// <summary>Takes away what runs have left that were killed.</summary>
+    static async Task SweepAsync()
+    {
+        foreach (var (list, del) in new[] { (new[] { "netns", "list" }, "netns"), (["-br", "link", "show", "type", "bridge"], "link") })
+            foreach (var line in (await RunAsync(["ip", .. list])).Split('\n'))
+                if (line.Split(' ')[0] is var name && name.StartsWith(Prefix, StringComparison.Ordinal)
+                    && !Directory.Exists("/proc/" + string.Concat(name[Prefix.Length..].TakeWhile(char.IsAsciiDigit))))
+                    await IpAsync(del, "del", name);
+    }
 
     static Task IpAsync(params string[] arguments) => RunAsync(["ip", .. arguments]);
 
-    static async Task RunAsync(string[] command)
+    static async Task<string> RunAsync(string[] command)
     {
-        using var process = Process.Start(new ProcessStartInfo(command[0], command[1..]) { RedirectStandardError = true })
+        using var process = Process.Start(new ProcessStartInfo(command[0], command[1..]) { RedirectStandardOutput = true, RedirectStandardError = true })
             ?? throw new InvalidOperationException($"{command[0]} did not start.");
+        var said = process.StandardOutput.ReadToEndAsync();
         var complained = await process.StandardError.ReadToEndAsync();
         await process.WaitForExitAsync();
         if (process.ExitCode != 0)
             throw new InvalidOperationException($"{string.Join(' ', command)}: {complained.Trim()}");
+        return await said;
     }
 
     public async ValueTask DisposeAsync()

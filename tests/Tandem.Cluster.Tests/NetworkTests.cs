@@ -14,27 +14,27 @@ public sealed class NetworkTests
         await using var gateway = await Split.GatewayAsync(store, [ports[0], network.Port]);
         await Split.UntilReadyAsync(gateway);
         await using var load = await Load.StartAsync(gateway, repeatsPosts: true);
-        await load.ChangeAsync(100);
+        await load.ChangeAsync(40);
 
         network.Cut();
-        await load.ChangeAsync(200);
+        await load.ChangeAsync(50);
         network.Pass();
         await Split.UntilReadyAsync(gateway);
 
         network.Slow(TimeSpan.FromMilliseconds(300));
-        await load.ChangeAsync(100);
+        await load.ChangeAsync(40);
         network.Pass();
 
         // What was held is delivered late the first time, and lost the second.
         foreach (var isDelivered in new[] { true, false })
         {
-            await load.ChangeAsync(100);
+            await load.ChangeAsync(40);
             await Split.UntilReadyAsync(gateway);
             load.TakeSlowest();
             network.Freeze();
             await Eventually.TrueAsync(() => IsDegradedAsync(gateway));
             await load.AnswersAllAsync();
-            await load.ChangeAsync(200);
+            await load.ChangeAsync(50);
             var slowest = load.TakeSlowest();
             TestContext.Current.SendDiagnosticMessage($"A silent process delayed a request by {slowest.TotalSeconds:0.00} s at most");
             Assert.InRange(slowest, TimeSpan.Zero, TimeSpan.FromSeconds(15));
@@ -42,7 +42,7 @@ public sealed class NetworkTests
                 network.Cut();
             network.Pass();
             await Split.UntilReadyAsync(gateway);
-            await load.ChangeAsync(100);
+            await load.ChangeAsync(40);
         }
 
         await load.StopAndCheckAsync();

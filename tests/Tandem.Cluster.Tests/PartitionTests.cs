@@ -24,7 +24,7 @@ public sealed class PartitionTests
             [.. settings, "--roles", "gateway", "--Gateway:Roles:others:Addresses:0", lost.Address, "--Gateway:Roles:others:Addresses:1", other.Address]);
         await Split.UntilReadyAsync(gateway);
         await using var load = await Load.StartAsync(gateway, repeatsPosts: true, 503);
-        await load.ChangeAsync(100);
+        await load.ChangeAsync(40);
         await CountsAsync(1);
 
         await machines.CutOffAsync(0);
@@ -33,7 +33,7 @@ public sealed class PartitionTests
         var served = Stopwatch.GetElapsedTime(cutOff);
         await CountsAsync(2);
         var moved = Stopwatch.GetElapsedTime(cutOff);
-        await load.ChangeAsync(200);
+        await load.ChangeAsync(50);
         TestContext.Current.SendDiagnosticMessage($"Behind a machine that vanished: a change after {served.TotalSeconds:0.00} s, events after {moved.TotalSeconds:0.00} s, no answer took longer than {load.TakeSlowest().TotalSeconds:0.00} s");
         Assert.InRange(moved, TimeSpan.Zero, TimeSpan.FromSeconds(20));
 
@@ -41,7 +41,7 @@ public sealed class PartitionTests
         await Split.UntilReadyAsync(gateway);
         await SignUpAsync();
         await CountsAsync(3);
-        await load.ChangeAsync(100);
+        await load.ChangeAsync(40);
         await load.StopAndCheckAsync();
         Directory.Delete(data, recursive: true);
 
