@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Builder;
 using System.Net.Http.Json;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Conformance;
