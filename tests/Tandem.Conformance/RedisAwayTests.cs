@@ -26,6 +26,8 @@ public sealed class RedisAwayTests
         await redis.StartAgainAsync();
         await OwnRedis.ReadyAsync(app);
 
+        // Said just behind the first use.
+        await Eventually.TrueAsync(() => Task.FromResult(log.All.Any(l => l.Id == 6202)));
         Assert.Equal([6201, 6202], log.All.Select(l => l.Id).Where(id => id is >= 6200 and < 6300));
     }
 
