@@ -26,7 +26,6 @@ public sealed class MetricsTests
             """db_client_connection_count{[^}]*pool_name="tandem"[^}]*state="used"[^}]*} [0-9]""",
             // As SharedStore sets it.
             """db_client_connection_max{[^}]*pool_name="tandem"[^}]*} 12""",
-            """db_client_connection_npgsql_pending_requests{[^}]*pool_name="tandem"[^}]*} 0""",
             """db_client_operation_duration_seconds_count{[^}]*pool_name="tandem""",
             "tandem_redis_connected{[^}]*} 1");
         await redis.KillAsync();

@@ -107,12 +107,15 @@ public sealed class EventFeed
         }
         catch (Exception failure) when (IsFaultOfHandler(failure, ct))
         {
+            var parked = _options.MaxAttempts == 1;
             _logger.EventFailed(Consumer, e.Id, 1, failure);
+            if (parked)
+                _logger.EventParked(Consumer, e.Id, 1);
             var after = cursor.Behind(e);
             await _db.InTransactionAsync(async tx =>
             {
                 await AdvanceAsync(tx, partition, cursor, after);
-                await SetAsideAsync(tx, partition, e, 1, failure, _options.MaxAttempts > 1 ? "retrying" : "parked", _clock.UtcNow() + Pause(1));
+                await SetAsideAsync(tx, partition, e, 1, failure, parked ? "parked" : "retrying", _clock.UtcNow() + Pause(1));
             }, ct);
             _cursors[partition] = after;
         }
