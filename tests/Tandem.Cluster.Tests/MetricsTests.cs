@@ -1,5 +1,5 @@
-using Microsoft.AspNetCore.Builder;
 using System.Net.Http.Json;
+using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Conformance;
 using Tandem.Core.Events;
