@@ -1,0 +1,95 @@
+using System.Globalization;
+using Tandem.Bench.Load;
+using Tandem.Bench.Peers;
+using Tandem.Bench.Results;
+
+namespace Tandem.Bench.Benchmarks;
+
+/// <summary>Who answers a small JSON best. The servers stay up over all rounds, each warmed up once; only one is asked at a time.</summary>
+static class HttpBenchmark
+{
+    public const string Name = "http";
+    public const string Path = "/health";
+
+    /// <summary>Of the published table.</summary>
+    public const int ManyConnections = 10_000;
+
+    /// <summary>What every peer but the slow ones can serve with cores to spare: latency there is the server's, not the queue's.</summary>
+    public const int Rate = 20_000;
+
+    public static async Task<List<Step>> PlanAsync(Session session, CancellationToken ct)
+    {
+        var peers = await session.AvailableAsync(Name, HttpPeers.All, ct);
+        var servers = new Dictionary<string, Server>();
+        var steps = new List<Step>();
+        var hasWrk = ClosedLoop.Missing(session) is null;
+        if (ClosedLoop.Missing(session) is { } missing)
+            session.Miss(missing);
+
+        foreach (var peer in peers)
+            steps.Add(new Step($"start and warm up {peer.Title}", 2 + WarmUp(session), async c =>
+            {
+                if (await TryStartAsync(session, peer, c) is { } server)
+                    servers[peer.Name] = server;
+            }));
+
+        int[] connections = session.Of<int[]>([64, 1_000, ManyConnections], [64, ManyConnections]);
+        var (closed, open, openWarmUp) = (session.Of(8, 2), session.Of(10.0, 2), session.Of(2.0, 1));
+        for (var round = 1; round <= session.Of(5, 3); round++)
+        {
+            var r = round;
+            foreach (var n in hasWrk ? connections : [])
+                foreach (var peer in peers)
+                    steps.Add(new Step($"round {r}: {peer.Title}, {n} connections", closed + 0.3 + n / 15_000.0, c => OnAsync(servers, peer, server =>
+                        session.MeasureAsync(Case(peer, r, n, "closed"), (cell, t) => ClosedLoop.MeasureAsync(session, server, cell, Path, n, closed, t), c))));
+            foreach (var peer in peers)
+                steps.Add(new Step($"round {r}: {peer.Title}, {Rate} req/s over {ManyConnections} connections", open + openWarmUp + 1.5, c => OnAsync(servers, peer, server =>
+                    session.MeasureAsync(Case(peer, r, ManyConnections, "open", Rate),
+                        (cell, t) => OpenLoopProcess.MeasureAsync(session, server, cell, Path, ManyConnections, Rate, openWarmUp, open, t), c))));
+        }
+
+        steps.Add(new Step("stop the servers", 0.5, async _ =>
+        {
+            foreach (var server in servers.Values)
+                await server.DisposeAsync();
+        }));
+        return steps;
+    }
+
+    /// <summary>Started, and asked until its code is compiled and its pools are filled; null with a note when it cannot be.</summary>
+    public static async Task<Server?> TryStartAsync(
+        Session session, Peer peer, CancellationToken ct, string? cores = null, string? data = null, IReadOnlyDictionary<string, string>? environment = null)
+    {
+        try
+        {
+            var server = await Server.StartAsync(session, peer, ct, cores, data, environment);
+            if (ClosedLoop.Missing(session) is null)
+                await ClosedLoop.MeasureAsync(session, server, Case(peer, 0, 64, "closed"), Path, 64, WarmUp(session), ct);
+            return server;
+        }
+        catch (BenchException e)
+        {
+            session.Miss($"{peer.Title}: {e.Message}");
+            return null;
+        }
+    }
+
+    /// <summary>Seconds: code that a runtime compiles anew while it runs is settled by then; in a quick run only most of it.</summary>
+    public static int WarmUp(Session session) => session.Of(10, 4);
+
+    public static Cell Case(Peer peer, int round, int connections, string loop, int? rate = null)
+    {
+        var parameters = new SortedDictionary<string, string>(StringComparer.Ordinal)
+        {
+            ["connections"] = connections.ToString(CultureInfo.InvariantCulture),
+            ["loop"] = loop,
+        };
+        if (rate is { } r)
+            parameters["rate"] = r.ToString(CultureInfo.InvariantCulture);
+        return new Cell(Name, peer.Name, parameters, round);
+    }
+
+    /// <summary>With the peer's server where it is there.</summary>
+    public static Task OnAsync(Dictionary<string, Server> servers, Peer peer, Func<Server, Task> measure) =>
+        servers.TryGetValue(peer.Name, out var server) ? measure(server) : Task.CompletedTask;
+}
