@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using Tandem.Bench.Benchmarks;
 using Tandem.Bench.Load;
 using Tandem.Bench.Peers;
+using Tandem.Bench.Reports;
 using Tandem.Bench.Results;
 
 namespace Tandem.Bench;
@@ -12,7 +13,7 @@ namespace Tandem.Bench;
 public static class BenchCommand
 {
     /// <summary>The command with its subcommands <c>list</c>, <c>run</c> and <c>report</c>.</summary>
-    public static Command Make() => new("bench", "Measure Tandem side by side with its peers, on this machine") { List(), Run(), Child() };
+    public static Command Make() => new("bench", "Measure Tandem side by side with its peers, on this machine") { List(), Run(), Report(), Child() };
 
     static Command List()
     {
@@ -71,6 +72,27 @@ public static class BenchCommand
         return command;
     }
 
+    static Command Report()
+    {
+        var source = new Argument<DirectoryInfo>("DIR") { Description = "What \"bench run\" has written" };
+        var command = new Command("report", "Write a run's report.md and report.html beside its measurements") { source };
+        command.SetAction(parsed =>
+        {
+            try
+            {
+                var (markdown, html) = ReportFiles.Write(new RunDirectory(parsed.GetValue(source)!.FullName));
+                parsed.InvocationConfiguration.Output.WriteLine($"{markdown}\n{html}");
+                return 0;
+            }
+            catch (BenchException e)
+            {
+                parsed.InvocationConfiguration.Error.WriteLine($"tandem: {e.Message}");
+                return 1;
+            }
+        });
+        return command;
+    }
+
     /// <summary>What a run starts of this very program.</summary>
     static Command Child()
     {
@@ -80,6 +102,7 @@ public static class BenchCommand
         command.SetAction((parsed, ct) => parsed.GetValue(words) switch
         {
             [OpenLoopProcess.Name, .. var rest] => OpenLoopProcess.RunAsync(rest, ct),
+            ["work", var name] => Task.Run(() => Work.Workloads.Run(name), ct),
             var other => throw new IOException($"bench has no part {string.Join(' ', other ?? [])}"),
         });
         return command;

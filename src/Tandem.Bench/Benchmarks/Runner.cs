@@ -37,7 +37,8 @@ static class Runner
             progress.Say($"The machine is busy (load {run.LoadBefore:0.0}): what else runs here makes the figures noisy.");
 
         var (folder, noFolder) = (new PeerFolder(options.Folder), (string?)null);
-        var peers = benchmarks.SelectMany(b => b.Peers).Where(p => !p.IsHere && (options.Only.Count == 0 || options.Only.Contains(p.Name))).DistinctBy(p => p.Name).ToList();
+        var peers = benchmarks.SelectMany(b => b.Peers).Where(p => !p.IsHere && (options.Only.Count == 0 || options.Only.Contains(p.Name))).ToList();
+        var ahead = new AheadOfTime(Path.Combine(Path.GetDirectoryName(options.Folder)!, "ahead"));
         var stopped = false;
         Session? session = null;
         try
@@ -55,7 +56,9 @@ static class Runner
                 progress.Say($"Without the peers of the Debian folder: {e.Message}");
             }
 
-            session = new Session(directory, folder, options.IsQuick, options.Only, noFolder);
+            if (benchmarks.Exists(b => b.Peers.Any(p => p.IsAheadOfTime && (options.Only.Count == 0 || options.Only.Contains(p.Name)))))
+                await ahead.BuildAsync(progress.Say, ct);
+            session = new Session(directory, folder, ahead, options.IsQuick, options.Only, noFolder);
             var steps = new List<Step>();
             foreach (var benchmark in benchmarks)
                 steps.AddRange(await benchmark.PlanAsync(session, ct));

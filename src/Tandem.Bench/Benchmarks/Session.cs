@@ -9,7 +9,7 @@ namespace Tandem.Bench.Benchmarks;
 sealed record Step(string What, double Seconds, Func<CancellationToken, Task> Do);
 
 /// <summary>What a run works with, and what it has found out.</summary>
-sealed class Session(RunDirectory directory, PeerFolder folder, bool quick, IReadOnlyList<string> only, string? noFolder) : IAsyncDisposable
+sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahead, bool quick, IReadOnlyList<string> only, string? noFolder) : IAsyncDisposable
 {
     readonly Stack<IAsyncDisposable> _running = new();
     readonly List<PeerRecord> _peers = [];
@@ -19,6 +19,8 @@ sealed class Session(RunDirectory directory, PeerFolder folder, bool quick, IRea
     public bool IsQuick => quick;
 
     public PeerFolder Folder => folder;
+
+    public AheadOfTime Ahead => ahead;
 
     /// <summary>False: only what runs on this machine itself can be measured.</summary>
     public bool HasFolder => noFolder is null;
@@ -48,7 +50,13 @@ sealed class Session(RunDirectory directory, PeerFolder folder, bool quick, IRea
         {
             if (!peer.IsHere && !HasFolder)
                 continue;
-            if (folder.Broken(peer.Name) is { } reason)
+            if (peer.IsAheadOfTime && ahead.Program is null)
+            {
+                Miss(ahead.Missing);
+                continue;
+            }
+
+            if (folder.Broken(peer) is { } reason)
             {
                 Miss($"{peer.Title}: {reason}");
                 continue;

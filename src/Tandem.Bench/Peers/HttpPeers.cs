@@ -10,7 +10,7 @@ static class HttpPeers
 
     public static readonly Peer NetHttp = new("net-http", "Go net/http", "./net-http {port}", "golang-go") { Build = $"{Go} net-http net-http.go" };
 
-    public static readonly Peer FastHttp = new("fasthttp", "Go fasthttp (what Fiber stands on)", "./fasthttp {port}", "golang-go", "golang-github-valyala-fasthttp-dev")
+    public static readonly Peer FastHttp = new("fasthttp", "Go fasthttp (for Fiber)", "./fasthttp {port}", "golang-go", "golang-github-valyala-fasthttp-dev")
     { Build = $"{Go} fasthttp fasthttp.go" };
 
     public static IReadOnlyList<Peer> All { get; } =

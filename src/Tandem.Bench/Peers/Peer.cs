@@ -21,7 +21,10 @@ sealed record Peer(string Name, string Title, string Start, params string[] Pack
     /// <summary>A bound of what the machine can do, not a way to write a backend.</summary>
     public bool IsLimit { get; init; }
 
+    /// <summary>Runs on this machine itself, not in the Debian folder.</summary>
     public bool IsHere => Packages.Length == 0;
+
+    public bool IsAheadOfTime => Start.StartsWith(WorkPeers.Ahead, StringComparison.Ordinal);
 
     /// <summary>As a person would type it.</summary>
     public string StartLine => (Environment + " " + Start).Trim();

@@ -42,7 +42,7 @@ sealed class PeerFolder(string root)
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", Enter + $"/usr/bin/env -i PATH=/usr/bin:/bin HOME=/root LANG=C.UTF-8 sh -c 'cd {Work} && exec \"$@\"' sh \"$@\"", root, .. line];
 
     /// <summary>Why a program was not built; null when it was.</summary>
-    public string? Broken(string peer) => _broken.GetValueOrDefault(peer);
+    public string? Broken(Peer peer) => _broken.GetValueOrDefault(peer.Build);
 
     /// <summary>Brings the folder to what the peers need; a second time only what has changed.</summary>
     /// <exception cref="BenchException">It cannot be done here; the message says what is missing.</exception>
@@ -61,7 +61,7 @@ sealed class PeerFolder(string root)
         }
 
         WriteSources();
-        foreach (var peer in peers.Where(p => p.Build.Length > 0))
+        foreach (var peer in peers.Where(p => p.Build.Length > 0).DistinctBy(p => p.Build))
             await BuildAsync(peer, say, ct);
     }
 
@@ -123,10 +123,11 @@ sealed class PeerFolder(string root)
 
     async Task BuildAsync(Peer peer, Action<string> say, CancellationToken ct)
     {
-        var stamp = Outside($"{Work}/.built-{peer.Name}");
         // Whatever source changes, all is built again: it takes a minute and happens with a new version of this program.
         var sources = Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(peer.Build + string.Concat(
             Assembly.GetExecutingAssembly().GetManifestResourceNames().Order(StringComparer.Ordinal).Select(n => File.ReadAllText(Outside($"{Work}/{n}")))))));
+        // By its build line: a peer of one name takes part in several benchmarks.
+        var stamp = Outside($"{Work}/.built-{Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(peer.Build)))[..16]}");
         if (File.Exists(stamp) && File.ReadAllText(stamp) == sources)
             return;
         say($"Building {peer.Title} ...");
@@ -137,7 +138,7 @@ sealed class PeerFolder(string root)
         }
         catch (BenchException e)
         {
-            _broken[peer.Name] = e.Message;
+            _broken[peer.Build] = e.Message;
         }
     }
 

@@ -15,9 +15,9 @@ sealed class Child : IAsyncDisposable
     readonly string _log;
     bool _isDisposed;
 
-    Child(Process process, string log) => (_process, _log) = (process, log);
+    Child(Process process, string log) => (_process, _log, Id) = (process, log, process.Id);
 
-    public int Id => _process.Id;
+    public int Id { get; }
 
     public bool HasExited => _process.HasExited;
 

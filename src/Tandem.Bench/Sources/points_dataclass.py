@@ -22,7 +22,11 @@ def make(n):
 
 def settle():
     gc.collect()
-    return f"{sum(p.x + p.y + p.z for p in kept):.0f}"
+    # Added up by hand: Python's own sum() corrects rounding, and the others do not.
+    total = 0.0
+    for p in kept:
+        total += p.x + p.y + p.z
+    return f"{total:.0f}"
 
 
 serve(make=make, settle=settle)
