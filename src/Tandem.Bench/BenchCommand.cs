@@ -49,6 +49,8 @@ public static class BenchCommand
                 return 1;
             }
 
+            // The parser waits after a signal only for what it has been given a task of: nothing may be started before.
+            await Task.Yield();
             // A terminal that is closed stops the run as Ctrl-C does.
             using var stop = CancellationTokenSource.CreateLinkedTokenSource(ct);
             using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, signal =>

@@ -50,7 +50,8 @@ public sealed class BenchCommandTests : IDisposable
             await kill.WaitForExitAsync(Ct);
         await process.WaitForExitAsync(Ct);
 
-        Assert.Contains("Stopped; everything that was started has ended", await complained);
+        var said = await complained;
+        Assert.True(said.Contains("Stopped; everything that was started has ended", StringComparison.Ordinal), said);
         Assert.Equal(1, process.ExitCode);
         await Eventually.TrueAsync(() => Task.FromResult(started.All(ProcessTreeTests.HasEnded)));
         Assert.True(new RunDirectory(_out).Read().Run.IsBrokenOff);
