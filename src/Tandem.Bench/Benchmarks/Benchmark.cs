@@ -17,5 +17,6 @@ sealed record Benchmark(string Name, string Description, IReadOnlyList<Peer> Pee
         new(WorkBenchmark.Fib, "Fibonacci(40), recursively; a quick run takes 34", WorkPeers.Fib, WorkBenchmark.PlanFibAsync),
         new(WorkBenchmark.Points, "a million points of three float64 in memory", WorkPeers.Points, WorkBenchmark.PlanPointsAsync),
         new(WorkBenchmark.Tasks, "tasks that wait, 10,000 to 1,000,000: bytes each, time to start and to wake them", WorkPeers.Tasks, WorkBenchmark.PlanTasksAsync),
+        new(CurveBenchmark.Name, "how the cost of a request grows with connections, cores, the size of the answer and the rows in the table", CurveBenchmark.Peers, CurveBenchmark.PlanAsync),
     ];
 }

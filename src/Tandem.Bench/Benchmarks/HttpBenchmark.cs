@@ -34,7 +34,7 @@ static class HttpBenchmark
             }));
 
         int[] connections = session.Of<int[]>([64, 1_000, ManyConnections], [64, ManyConnections]);
-        var (closed, open, openWarmUp) = (session.Of(8, 2), session.Of(10.0, 2), session.Of(2.0, 1));
+        var (closed, open, openWarmUp) = (session.Of(8, 2), session.Of(10.0, 1.5), session.Of(2.0, 0.5));
         // Case by case, not round by round: what 10,000 connections leave behind in a server's memory must not count for 64.
         var rounds = session.Of(5, 3);
         foreach (var n in hasWrk ? connections : [])

@@ -51,6 +51,9 @@ sealed record Metric(string Title, int Digits, bool IsLess, Func<Cell, double?> 
         _ => cell.Parameters.GetValueOrDefault("loop") == "open" ? [P99, Cpu] : [Cpu, Rate, Load],
     };
 
+    /// <summary>What a curve is drawn of.</summary>
+    public static IReadOnlyList<Metric> Curves { get; } = [Cpu, Rate, P99];
+
     /// <summary>The figures that one may not look at without knowing it: answers that were none.</summary>
     public static double ErrorPercent(IEnumerable<Cell> cells) => cells.Select(c => Errors.Of(c) ?? 0).DefaultIfEmpty().Max();
 

@@ -16,8 +16,9 @@ sealed class PageMaker(Run run, List<Cell> cells)
     public Page Make()
     {
         var sections = new List<Section>();
-        foreach (var benchmark in Benchmark.All)
+        foreach (var benchmark in Benchmark.All.Where(b => b.Name != CurveBenchmark.Name))
             sections.AddRange(Cases(benchmark.Name).Select(c => CaseSection(benchmark, c)));
+        sections.AddRange(new CurveSections(cells).Make());
         sections.AddRange([PublishedSection(), StartSection()]);
         var machine = run.Machine;
         var lead = new List<string>
@@ -89,7 +90,7 @@ sealed class PageMaker(Run run, List<Cell> cells)
         [.. @case.Where(c => c.Answer is not null && !benchmark.Peers.Any(p => p.Name == c.Peer && p.IsLimit)).GroupBy(c => c.Answer)
             .Select(g => $"{string.Join(", ", g.Select(c => c.Peer).Distinct())}: {g.Key}")];
 
-    static Spread? Spread(IReadOnlyCollection<Cell> measured, Metric metric)
+    internal static Spread? Spread(IReadOnlyCollection<Cell> measured, Metric metric)
     {
         var values = measured.Select(metric.Of).OfType<double>().ToList();
         return values.Count == 0 ? null : Results.Spread.Of(values);
@@ -151,7 +152,7 @@ sealed class PageMaker(Run run, List<Cell> cells)
         return new Section("How each was started", ["`{tandem}` is the program that wrote this, `{port}` a free port, `{data}` an empty directory, `{cores}` the number of cores, `{workers}` twice that plus one.", .. missing], [table], []);
     }
 
-    static string Title(Benchmark benchmark, string peer) => benchmark.Peers.FirstOrDefault(p => p.Name == peer)?.Title ?? peer;
+    internal static string Title(Benchmark benchmark, string peer) => benchmark.Peers.FirstOrDefault(p => p.Name == peer)?.Title ?? peer;
 
     /// <summary>connections=10000 loop=open becomes "10,000 connections, open loop".</summary>
     static string Describe(string @case) => @case.Length == 0 ? "all" : string.Join(", ", @case.Split(' ').Select(p => p.Split('=')).Select(p =>
