@@ -24,7 +24,8 @@ Console.WriteLine("| --- | --- | --- | --- | --- | --- |");
 await MeasureAsync(rate: 200, seconds: 5, print: false);
 foreach (var rate in new[] { 100, 1000, int.MaxValue })
     await MeasureAsync(rate, seconds: 10, print: true);
-Directory.Delete(data, recursive: true);
+if (Directory.Exists(data))
+    Directory.Delete(data, recursive: true);
 return 0;
 
 async Task<Running> StartAsync(string name, string roles)

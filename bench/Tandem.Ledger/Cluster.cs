@@ -44,7 +44,7 @@ sealed record Cluster(IReadOnlyList<string> Addresses, IReadOnlyList<Victim> Vic
 
         TandemProcess Process(string role, params string[] settings) => new(role, directory,
             ["--data", Path.Combine(directory, $"{role}-{Guid.NewGuid():n}"), "--roles", role, "--Postgres:ConnectionString", postgres.ConnectionString,
-                "--Redis:ConnectionString", redis.ConnectionString, .. kafka is null ? Array.Empty<string>() : ["--Kafka:BootstrapServers", kafka.BootstrapServers], .. settings]);
+                "--Redis:ConnectionString", redis.ConnectionString, .. kafka?.Settings ?? [], .. settings]);
     }
 
     public async Task StartAsync(Client client, CancellationToken ct)

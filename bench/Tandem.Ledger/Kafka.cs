@@ -41,6 +41,16 @@ sealed class KafkaCluster : IDisposable
 
     public string BootstrapServers { get; }
 
+    /// <summary>
+    /// What puts a process on it. A killed consumer's partitions wait for its session to run out: six seconds are the least that real brokers
+    /// allow unless told otherwise (<c>group.min.session.timeout.ms</c>), and here each rebalance takes a second less than that besides.
+    /// </summary>
+    public string[] Settings =>
+    [
+        "--Kafka:BootstrapServers", BootstrapServers, "--Kafka:Client:session.timeout.ms", "2000", "--Kafka:Client:heartbeat.interval.ms", "500",
+        "--Kafka:Client:fetch.wait.max.ms", "50",
+    ];
+
     public IEnumerable<Victim> Victims => Enumerable.Range(1, Brokers).Select(n => new KafkaBroker(this, n));
 
     public void Tell(string command)

@@ -23,6 +23,8 @@ sealed class KafkaAdapter : StoreAdapter
 
     public override bool Add(StoreBuilder store)
     {
+        // Whoever has left Kafka has no brokers to name any more.
+        store.Services.AddSingleton<IEventsBack, EventsBack>();
         var options = store.Options<KafkaOptions>();
         if (string.IsNullOrWhiteSpace(options.BootstrapServers))
             return false;

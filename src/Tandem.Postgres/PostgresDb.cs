@@ -150,6 +150,7 @@ sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbo
     async Task<R> AgainAsync<R>(Func<CancellationToken, Task<R>> work, CancellationToken ct)
     {
         var (races, reconnects) = (0, 0);
+        var started = Stopwatch.GetTimestamp();
         while (true)
             try
             {
@@ -160,7 +161,8 @@ sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbo
                 races++;
                 await Task.Delay(TimeSpan.FromMilliseconds(Random.Shared.NextDouble() * Math.Min(100, 1 << Math.Min(races, 7))), ct);
             }
-            catch (Exception e) when (e is not (OperationCanceledException or CommitInDoubtException) && PostgresServer.IsAway(e) && reconnects < Reconnects.Length)
+            catch (Exception e) when (e is not (OperationCanceledException or CommitInDoubtException) && PostgresServer.IsAway(e) && reconnects < Reconnects.Length
+                && Stopwatch.GetElapsedTime(started) < server.ReconnectTime)
             {
                 await Task.Delay(Reconnects[reconnects++], ct);
             }
@@ -280,7 +282,7 @@ sealed class PostgresTransaction(PostgresServer server, NpgsqlConnection connect
             await batch.ExecuteNonQueryAsync(CancellationToken.None);
             Telemetry.CommitDuration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
         }
-        catch (Exception e) when (PostgresServer.IsAway(e))
+        catch (Exception e) when (PostgresServer.IsAway(e) && !PostgresServer.WasSilent(e))
         {
             throw new CommitInDoubtException(e);
         }

@@ -38,15 +38,27 @@ sealed class PostgresServer : IAsyncDisposable, IDisposable
         connection.TcpKeepAlive = true;
         connection.TcpKeepAliveTime = 5;
         connection.TcpKeepAliveInterval = 2;
-        // The other end as well: a process that was cut off must not hold its locks for hours.
-        connection.Options = $"{connection.Options} -c statement_timeout={(long)options.StatementTimeout.TotalMilliseconds} -c lock_timeout=10000"
-            + " -c idle_in_transaction_session_timeout=60000 -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3";
+        // The other end as well: a process that was cut off must not hold its row locks for hours. Where something between the two still says that
+        // it is there, four seconds without a word in the middle of a transaction tell: its body talks to the database and to nothing else. One
+        // that was slow all the same is run again. Whoever reads slowly has longer: to TCP a reader that rests looks like one that is gone.
+        var limits = $"{connection.Options} -c statement_timeout={(long)options.StatementTimeout.TotalMilliseconds} -c lock_timeout=10000"
+            + " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=30000";
+        connection.Options = limits + " -c idle_in_transaction_session_timeout=4000";
+        ReconnectTime = options.ConnectTimeout + TimeSpan.FromSeconds(1);
         _where = $"{connection.Host}:{connection.Port}/{connection.Database}";
         Source = new NpgsqlDataSourceBuilder(connection.ConnectionString).Build();
+        // Migrations are not run again.
+        connection.Options = limits + " -c idle_in_transaction_session_timeout=60000";
         connection.Pooling = false;
         connection.KeepAlive = 5;
         Alone = new NpgsqlDataSourceBuilder(connection.ConnectionString).Build();
     }
+
+    /// <summary>
+    /// What failed later than this after its beginning is not begun again: a connection that could not be had in its time is asked for once more, and
+    /// a server that takes a statement and does not answer is not waited for twice.
+    /// </summary>
+    public TimeSpan ReconnectTime { get; }
 
     /// <summary>The pool that requests share.</summary>
     public NpgsqlDataSource Source { get; }
@@ -88,12 +100,15 @@ sealed class PostgresServer : IAsyncDisposable, IDisposable
     /// <summary>The connection is gone or the server is not there (yet): what has not been committed is undone.</summary>
     public static bool IsAway(Exception e) => e switch
     {
-        // Class 08: connection; 57P01 to 57P03: shut down, crashed, starting up; 53: out of connections, memory or disk; 25006: a replica.
+        // Class 08: connection; 57P01 to 57P05: shut down, crashed, starting up, silent for too long; 53: out of connections, memory or disk; 25006: a replica.
         PostgresException error => error.SqlState.StartsWith("08", StringComparison.Ordinal) || error.SqlState.StartsWith("57P0", StringComparison.Ordinal)
-            || error.SqlState.StartsWith("53", StringComparison.Ordinal) || error.SqlState == "25006",
+            || error.SqlState.StartsWith("53", StringComparison.Ordinal) || error.SqlState == "25006" || WasSilent(e),
         NpgsqlException or TimeoutException or System.Net.Sockets.SocketException or IOException or ObjectDisposedException => true,
         _ => false,
     };
+
+    /// <summary>The server has ended the session for its silence in the middle of a transaction, which is undone.</summary>
+    public static bool WasSilent(Exception e) => e is PostgresException { SqlState: "25P03" };
 
     /// <summary>The error in the words of the seam.</summary>
     public Exception Explain(Exception e) => e switch
@@ -109,7 +124,8 @@ sealed class PostgresServer : IAsyncDisposable, IDisposable
         PostgresException { SqlState: PostgresErrorCodes.InvalidCatalogName } =>
             new StoreUnavailableException(Name, $"The database of {_where} does not exist: create it, or correct Postgres:ConnectionString.", e),
         CommitInDoubtException => new StoreUnavailableException(
-            Name, "The connection broke while the change was being committed, and it is not known whether it was kept. Look before you send it again, or repeat it with its Idempotency-Key.", e),
+            Name, "The connection broke while the change was being committed, and it is not known whether it was kept. Look before you send it again, or repeat it with its Idempotency-Key.", e)
+        { IsInDoubt = true },
         _ when IsAway(e) => new StoreUnavailableException(Name, $"The database server {_where} does not answer; try again in a moment.", e),
         _ => e,
     };

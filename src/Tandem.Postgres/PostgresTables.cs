@@ -10,7 +10,7 @@ namespace Tandem.Postgres;
 sealed class PostgresTables(PostgresServer server) : StoreTables
 {
     // A copy takes as long as it takes, and its session waits while files are copied on another; times are UTC on both ends.
-    const string Session = "set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0; set time zone 'UTC'";
+    const string Session = "set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0; set tcp_user_timeout = 0; set time zone 'UTC'";
 
     public override async Task<bool> ExistsAsync(CancellationToken ct) => await AskAsync("select to_regclass('core_migrations') is not null", ct) is true;
 

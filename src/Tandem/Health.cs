@@ -51,7 +51,9 @@ static class Health
             return Results.Json(new ReadyView("draining", []), statusCode: 503);
         var checks = new List<(string Name, Func<IServiceProvider, CancellationToken, Task> Check)> { (db.Engine, (_, c) => db.CheckAsync(c)) };
         checks.AddRange(parts.Checks);
-        var results = await Task.WhenAll(checks.Select(c => CheckAsync(c.Name, c.Check, services, ct)));
+        var underway = services.GetRequiredService<ChecksUnderway>();
+        var results = await Task.WhenAll(checks.Index().Select(c =>
+            CheckAsync(c.Item.Name, (s, _) => underway.Join(c.Index, () => c.Item.Check(s, CancellationToken.None)), services, ct)));
         // What is degraded still answers: taking its processes out of service would make an outage of it.
         var ready = results.All(r => r.Status != "unavailable");
         if (!ready)
@@ -96,6 +98,22 @@ static class Health
         }
 
         return new CheckView(name, status, Math.Round(Stopwatch.GetElapsedTime(started).TotalMilliseconds, 2), reason);
+    }
+}
+
+/// <summary>
+/// The checks that have not ended. Balancers ask every second, and a check of a store that is silent takes long: were each to begin its own,
+/// they would have every connection of the pool before long.
+/// </summary>
+sealed class ChecksUnderway
+{
+    readonly Dictionary<int, Task> _checks = [];
+
+    /// <returns>The one of this number that is under way, or a new one.</returns>
+    public Task Join(int number, Func<Task> begin)
+    {
+        lock (_checks)
+            return _checks.TryGetValue(number, out var known) && !known.IsCompleted ? known : _checks[number] = begin();
     }
 }
 

@@ -279,6 +279,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         services.AddSingleton(p => new ConsumerProgress(p.GetRequiredService<Db>(), p.GetRequiredService<IEventLog>(), _parts.Consumers, p.GetRequiredService<TimeProvider>()));
         services.AddSingleton<IRateLimits, InProcessRateLimits>();
         services.AddSingleton<IBackplane, InProcessBackplane>();
+        services.AddSingleton<ChecksUnderway>();
         services.AddSingleton<Drain>();
         services.AddSingleton<Hop>();
         services.AddSingleton<Migrator, SqliteMigrator>();

@@ -14,9 +14,17 @@ sealed class Cluster : IAsyncDisposable
     /// <param name="configure">What every process of the program has besides the built-in modules.</param>
     public static async Task<Cluster> StartAsync(Action<TandemApp>? configure = null) => new(await SharedStore.MakeAsync(), configure);
 
-    public async Task<TestApp> AddAsync(string roles, params string[] settings)
+    public SharedStore Store => _store;
+
+    public Task<TestApp> AddAsync(string roles, params string[] settings) => AddAsync(_store.Settings, ["--roles", roles, .. settings]);
+
+    /// <summary>Every role.</summary>
+    /// <param name="database">Its way to the database; null: the straight one.</param>
+    public Task<TestApp> AddWholeAsync(FlakyProxy? database = null, params string[] settings) => AddAsync(database is null ? _store.Settings : _store.Through(database), settings);
+
+    async Task<TestApp> AddAsync(string[] store, string[] settings)
     {
-        var app = TestApp.KeepData(await TestApp.StartAsync(_configure, _store.NewDataDirectory(), [.. _store.Settings, "--roles", roles, .. settings]));
+        var app = TestApp.KeepData(await TestApp.StartAsync(_configure, _store.NewDataDirectory(), [.. store, .. settings]));
         _apps.Add(app);
         return app;
     }

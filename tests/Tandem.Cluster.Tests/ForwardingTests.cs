@@ -163,6 +163,9 @@ public sealed class ForwardingTests
         Assert.Same(c, role.Choose([b, a]));
         Assert.Same(d, role.Choose([b, a, c]));
         Assert.Null(role.Choose([b, a, c, d]));
+        // It would be sent into the dark.
+        d.Fitness = Fitness.Silent;
+        Assert.Null(role.Choose([b, a, c]));
         // Whoever stays in the DNS keeps what is known of it.
         role.Set(["http://b", "http://e"]);
         Assert.Same(b, role.All[0]);

@@ -15,6 +15,13 @@ sealed class SharedStore : IAsyncDisposable
         return new SharedStore(root) { Settings = await TestStores.PostgresAsync(root) };
     }
 
+    /// <summary>Where it is, for a look past the processes.</summary>
+    public string ConnectionString => Settings[1];
+
+    /// <summary>What puts a process on it whose way there is this one.</summary>
+    public string[] Through(FlakyProxy network) =>
+        [Settings[0], new Npgsql.NpgsqlConnectionStringBuilder(ConnectionString) { Host = "127.0.0.1", Port = network.Port }.ConnectionString, .. Settings[2..]];
+
     SharedStore(string root) => _root = root;
 
     /// <summary>A data directory for one more process.</summary>

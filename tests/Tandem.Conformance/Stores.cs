@@ -38,29 +38,31 @@ sealed class PostgresStores : Stores
 }
 
 /// <summary>A PostgreSQL server of a test's own, to be killed: a cluster on a free port that survives what is done to it.</summary>
-sealed class OwnPostgres : IAsyncDisposable
+sealed class OwnPostgres(string address) : IAsyncDisposable
 {
     readonly string _directory = Path.Combine(Path.GetTempPath(), "tandem-pg-" + Guid.NewGuid().ToString("n"));
     readonly int _port = FreePort();
     Process? _postmaster;
 
-    public string ConnectionString => $"Host=127.0.0.1;Port={_port};Username=postgres;Database=postgres";
+    public string ConnectionString => $"Host={address};Port={_port};Username=postgres;Database=postgres";
 
-    public static async Task<OwnPostgres> StartAsync()
+    /// <param name="address">Of this machine, where it listens; its whole network is let in.</param>
+    public static async Task<OwnPostgres> StartAsync(string address = "127.0.0.1")
     {
         TestStores.NeedsPostgres();
-        var server = new OwnPostgres();
+        var server = new OwnPostgres(address);
         Directory.CreateDirectory(server._directory);
         if (Environment.UserName == "root")
             await RunAsync("chown", "postgres", server._directory);
         await RunAsync(AsPostgres("initdb", "-D", server._directory, "-A", "trust", "-U", "postgres", "--encoding=UTF8", "--locale=C", "-N"));
+        await File.AppendAllTextAsync(Path.Combine(server._directory, "pg_hba.conf"), $"host all all {address}/24 trust\n");
         await server.StartAgainAsync();
         return server;
     }
 
     public async Task StartAgainAsync()
     {
-        var command = AsPostgres("postgres", "-D", _directory, "-p", $"{_port}", "-c", "listen_addresses=127.0.0.1", "-c", $"unix_socket_directories={_directory}");
+        var command = AsPostgres("postgres", "-D", _directory, "-p", $"{_port}", "-c", $"listen_addresses={address}", "-c", $"unix_socket_directories={_directory}");
         _postmaster = Process.Start(new ProcessStartInfo(command[0], command[1..]) { RedirectStandardError = true, RedirectStandardOutput = true })
             ?? throw new InvalidOperationException("PostgreSQL did not start.");
         _ = _postmaster.StandardError.BaseStream.CopyToAsync(Stream.Null);

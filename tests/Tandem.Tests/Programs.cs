@@ -5,9 +5,13 @@ namespace Tandem.Tests;
 /// <summary>The shipped program as a process of its own.</summary>
 static class Programs
 {
-    public static Process Start(params string[] args)
+    public static Process Start(params string[] args) => StartBy([], args);
+
+    /// <param name="by">A command that starts another one, and what it is to begin with.</param>
+    static Process StartBy(string[] by, string[] args)
     {
-        var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "Tandem.Server"))
+        string[] command = [.. by, Path.Combine(AppContext.BaseDirectory, "Tandem.Server")];
+        var start = new ProcessStartInfo(command[0], command[1..])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
@@ -33,9 +37,12 @@ static class Programs
     }
 
     /// <summary>A server on a free port; returns when it says that it serves.</summary>
-    public static async Task<Server> ServeAsync(string data, params string[] args)
+    public static Task<Server> ServeAsync(string data, params string[] args) => ServeByAsync([], data, args);
+
+    /// <summary>The same, started by another command, such as one that gives it a network of its own.</summary>
+    public static async Task<Server> ServeByAsync(string[] by, string data, params string[] args)
     {
-        var process = Start(["serve", "--data", data, "--urls", "http://127.0.0.1:0", "--Log:Level", "Warning", .. args]);
+        var process = StartBy(by, ["serve", "--data", data, "--urls", "http://127.0.0.1:0", "--Log:Level", "Warning", .. args]);
         var said = new List<string>();
         while (await process.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken) is { } line)
         {

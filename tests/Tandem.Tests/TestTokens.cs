@@ -9,11 +9,12 @@ sealed class TestTokens : ITokenVerifier
 {
     public HashSet<string> Revoked { get; } = [];
 
-    public bool TryVerify(string token, [NotNullWhen(true)] out Caller? caller)
+    public bool TryVerify(ReadOnlySpan<char> token, [NotNullWhen(true)] out Caller? caller)
     {
-        caller = Revoked.Contains(token) ? null
-            : token == "admin" ? new Caller(1, Guid.Empty, true, [])
-            : token.StartsWith("person-", StringComparison.Ordinal) && token.Split(' ') is var words
+        var text = token.ToString();
+        caller = Revoked.Contains(text) ? null
+            : text == "admin" ? new Caller(1, Guid.Empty, true, [])
+            : text.StartsWith("person-", StringComparison.Ordinal) && text.Split(' ') is var words
                 ? new Caller(long.Parse(words[0]["person-".Length..]), Guid.Empty, false, words[1..])
             : null;
         return caller is not null;

@@ -15,7 +15,7 @@ public abstract class StoreAdapter
     public virtual bool IsDatabase => false;
 
     /// <summary>Reads the section and, when it names a server, registers what stands in for the embedded store.</summary>
-    /// <returns>False when no server is named: then nothing was registered.</returns>
+    /// <returns>False when no server is named: then no store was replaced.</returns>
     public abstract bool Add(StoreBuilder store);
 }
 

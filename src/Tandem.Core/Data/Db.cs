@@ -127,6 +127,9 @@ public sealed class StoreUnavailableException(string store, string message, Exce
 {
     /// <summary>The store's name, such as "sqlite".</summary>
     public string Store { get; } = store;
+
+    /// <summary>True: it went away while the change was being committed, and whether it was kept is not known. Otherwise it was not.</summary>
+    public bool IsInDoubt { get; init; }
 }
 
 /// <summary>A statement broke a rule of the schema: unique, not null, check or foreign key. The transaction it was part of keeps nothing.</summary>

@@ -147,8 +147,8 @@ public sealed class EventFeed
         {
             await _db.InTransactionAsync(async tx =>
             {
-                // Gone means that another process or an operator was faster.
-                if (await tx.ExecuteAsync($"delete from events_set_aside where consumer = {Consumer} and event_id = {e.EventId}", ct) == 1)
+                // Gone means that another process or an operator was faster, and an event may be one that the consumer wants no more.
+                if (await tx.ExecuteAsync($"delete from events_set_aside where consumer = {Consumer} and event_id = {e.EventId}", ct) == 1 && _consumer.Wants(e.Event))
                     await _consumer.HandleAsync(_services, e.Event, tx, ct);
             }, ct);
         }

@@ -33,7 +33,7 @@ class TableEventLog(Lazy<Db> db, Signal<IEventLog> signal) : IEventLog
     {
         // Below zero: how far this log was sent on. The consumers' positions are then those of the log behind it and mean nothing here.
         if (await db.Value.FindAsync<string>(Sql.Raw("select consumer from events_positions where partition < 0"), cancellationToken) is { } behind)
-            throw new InvalidOperationException($"The events of this database go through {behind}: set its section of the configuration again; until then they wait.");
+            throw new InvalidOperationException($"The events of this database go through {behind}: set its section of the configuration again, or stop the servers and take them back with \"tandem grow --from-{behind}\"; until then they wait.");
         var seen = 0L;
         while (true)
         {

@@ -52,7 +52,7 @@ public sealed class Caller
 public interface ITokenVerifier
 {
     /// <returns>False for a token that is malformed, forged, expired or whose session has ended.</returns>
-    bool TryVerify(string token, [NotNullWhen(true)] out Caller? caller);
+    bool TryVerify(ReadOnlySpan<char> token, [NotNullWhen(true)] out Caller? caller);
 }
 
 /// <summary>What an endpoint asks of its caller beyond being signed in.</summary>

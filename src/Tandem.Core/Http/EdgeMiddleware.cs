@@ -64,13 +64,13 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
     /// <summary>The request's token is cancelled as well when the request has taken too long; then there is somebody to be told.</summary>
     static bool IsClientGone(HttpContext context) => context.Features.Get<IConnectionLifetimeFeature>() is not { ConnectionClosed.IsCancellationRequested: false };
 
-    static bool TryBearer(HttpRequest request, out string token)
+    static bool TryBearer(HttpRequest request, out ReadOnlySpan<char> token)
     {
         const string Scheme = "Bearer ";
         var header = request.Headers.Authorization;
         if (header.Count == 1 && header[0] is { } value && value.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase))
         {
-            token = value[Scheme.Length..].Trim();
+            token = value.AsSpan(Scheme.Length).Trim();
             return token.Length > 0;
         }
 

@@ -136,7 +136,22 @@ public static class Idempotency
     {
         ArgumentNullException.ThrowIfNull(db);
         ArgumentNullException.ThrowIfNull(body);
-        return key is null ? db.InTransactionAsync(body, cancellationToken) : db.InTransactionAsync(async tx =>
+        return key is null ? db.InTransactionAsync(body, cancellationToken) : KeyedAsync(db, key, body, cancellationToken);
+    }
+
+    static async Task<T?> KeyedAsync<T>(Db db, IdempotencyKey key, Func<Transaction, Task<T?>> body, CancellationToken ct) where T : class
+    {
+        try
+        {
+            return await OnceAsync();
+        }
+        catch (StoreUnavailableException e) when (e.IsInDoubt)
+        {
+            // Its key tells what became of it, as it would tell the client that came again.
+            return await OnceAsync();
+        }
+
+        Task<T?> OnceAsync() => db.InTransactionAsync(async tx =>
         {
             // The key first: on PostgreSQL whoever comes second waits here for the first one's commit and has done nothing yet.
             if (await WriteAsync(tx, key, null) == 0)
@@ -147,7 +162,7 @@ public static class Idempotency
             else
                 await WriteAsync(tx, key, JsonSerializer.Serialize(result, Json.Stored));
             return result;
-        }, cancellationToken);
+        }, ct);
     }
 
     /// <summary>Takes a key that is free or has expired; with a result, completes the one taken before.</summary>

@@ -27,14 +27,14 @@ sealed class TokenVerifier(Keys keys, Revocations revocations, UsersOptions opti
     ConcurrentDictionary<string, Seen> _young = new();
     ConcurrentDictionary<string, Seen> _old = new();
 
-    public bool TryVerify(string token, [NotNullWhen(true)] out Caller? caller)
+    public bool TryVerify(ReadOnlySpan<char> token, [NotNullWhen(true)] out Caller? caller)
     {
         caller = null;
-        if (!_young.TryGetValue(token, out var seen))
+        if (!_young.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(token, out var seen))
         {
-            if (!_old.TryGetValue(token, out seen) && (seen = Check(token)) is null)
+            if (!_old.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(token, out seen) && (seen = Check(token)) is null)
                 return false;
-            Remember(token, seen);
+            Remember(token.ToString(), seen);
         }
 
         if (clock.GetUtcNow().UtcTicks >= seen.ExpiresTicks || revocations.Contains(seen.Caller.SessionId))
@@ -53,11 +53,12 @@ sealed class TokenVerifier(Keys keys, Revocations revocations, UsersOptions opti
     }
 
     /// <returns>Null for anything that is not exactly a token of ours.</returns>
-    Seen? Check(string token)
+    Seen? Check(ReadOnlySpan<char> token)
     {
         if (token.Length > MaxLength || !System.Text.Ascii.IsValid(token))
             return null;
-        var bytes = Encoding.ASCII.GetBytes(token);
+        var bytes = new byte[token.Length];
+        Encoding.ASCII.GetBytes(token, bytes);
         var headerEnd = bytes.AsSpan().IndexOf((byte)'.');
         var payloadEnd = bytes.AsSpan().LastIndexOf((byte)'.');
         if (headerEnd <= 0 || payloadEnd <= headerEnd + 1)

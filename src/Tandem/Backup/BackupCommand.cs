@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Diagnostics;
 using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core.Backup;
@@ -32,6 +33,7 @@ static class BackupCommand
             return output.Refuse($"{path} exists already; name another file, or a directory.", WrongUse);
         if (!app.Parts.SharesDatabase && !Directory.Exists(app.Server.Data))
             return output.Refuse($"There is no data directory {app.Server.Data}; name it with --data DIR.");
+        StepBack();
         // Not migrated: the server beside may be of an earlier version.
         var services = app.Build(http, serving: false, migrate: false).Services;
         var store = services.GetRequiredService<WholeStore>();
@@ -46,8 +48,15 @@ static class BackupCommand
             {
                 await using (var session = await store.Tables.ReadAsync(ct))
                 await using (var archive = new ArchiveWriter(file))
-                    manifest = await archive.WriteAsync(session, store.Files, TandemApp.Version, services.GetRequiredService<TimeProvider>(), output.Show, ct);
+                    manifest = await archive.WriteAsync(session, store.Files, TandemApp.Version, services.GetRequiredService<TimeProvider>(), Show, ct);
                 file.Flush(flushToDisk: true);
+
+                // Piece by piece: one large flush in the end would keep those of the server beside it waiting.
+                void Show(CopyProgress progress)
+                {
+                    file.Flush(flushToDisk: true);
+                    output.Show(progress);
+                }
             }
 
             Durable.Move(part, path);
@@ -67,6 +76,13 @@ static class BackupCommand
             It holds password hashes and signing keys: only its owner can read it; keep it like that.{(verify ? "" : $"\nCheck it with: tandem restore --drill {path}")}
             """,
             new { Path = path, Bytes = bytes, manifest.Engine, manifest.Program, manifest.StartedAt, manifest.FinishedAt, manifest.Rows, Verified = verify, Seconds = output.Seconds, manifest.Tables, manifest.Files });
+    }
+
+    /// <summary>A server on the same machine goes first.</summary>
+    static void StepBack()
+    {
+        using var self = Process.GetCurrentProcess();
+        self.PriorityClass = ProcessPriorityClass.BelowNormal;
     }
 
     static FileStreamOptions OwnerOnly()

@@ -4,6 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
 using Tandem.Core.Backup;
 using Tandem.Core.Data;
+using Tandem.Core.Events;
 using Tandem.Core.Http;
 
 namespace Tandem.Backup;
@@ -22,23 +23,28 @@ static class GrowCommand
     public static Command Make(TandemApp app, HttpOptions http)
     {
         var back = new Option<bool>("--to-embedded") { Description = "The other way: from the server into the data directory" };
+        var fromKafka = new Option<bool>("--from-kafka") { Description = "Take the events back from Kafka into the database's own log; the brokers need not run" };
         var restart = new Option<bool>("--restart") { Description = "Throw away what a run that was broken off has copied" };
         var command = new Command("grow", "Move everything from the data directory to --postgres CONNECTION [--redis … --kafka …]; goes on where it was broken off")
         {
-            back, restart, CopyOutput.Json,
+            back, fromKafka, restart, CopyOutput.Json,
         };
         command.SetAction(async (parsed, ct) =>
         {
             var output = new CopyOutput(parsed, parsed.GetValue(CopyOutput.Json));
             await using (app)
             {
-                if (!app.Parts.SharesDatabase)
+                var eventsOnly = parsed.GetValue(fromKafka);
+                if (!app.Parts.SharesDatabase && !eventsOnly)
                     return output.Refuse("Name the database: tandem grow --postgres \"Host=db;Database=tandem;Username=tandem;Password=…\".", WrongUse);
                 // Held to the end: nothing serves on the data directory meanwhile.
                 using var alone = app.TakeServeLock();
-                var store = app.Build(http, serving: false, migrate: false).Services.GetRequiredService<WholeStore>();
+                var services = app.Build(http, serving: false, migrate: eventsOnly).Services;
+                var store = services.GetRequiredService<WholeStore>();
                 if (await store.Tables.OthersAsync(ct) is > 0 and var others)
                     return output.Refuse(StopServers(others));
+                if (eventsOnly)
+                    return await FromKafkaAsync(services, output, ct);
                 return parsed.GetValue(back)
                     ? await BackAsync(app, store, output, ct)
                     : await ThereAsync(app, store, parsed.GetValue(restart), output, ct);
@@ -103,7 +109,7 @@ static class GrowCommand
         {
             var header = await ArchiveHeader.OfAsync(session, TandemApp.Version, TimeProvider.System.UtcNow(), ct);
             if (header.EventsOnKafka)
-                return output.Refuse("Consumers' positions are those of a Kafka topic, and mean nothing in a data directory: a store whose events go through Kafka has no way back yet.");
+                return output.Refuse("The events of this database go through Kafka: take them back first, with \"tandem grow --from-kafka\".");
             moved = await new Grow(source, WholeStore.Embedded(restored.Directory, TimeProvider.System), app.Schema, output.Show).IntoDirectoryAsync(session, header, ct);
         }
 
@@ -115,6 +121,18 @@ static class GrowCommand
             From now on start with --data {data.Path} and without {string.Join(", ", Settings(app).Select(s => s.Key))}. The database stays as it was.
             """ + (former is null ? "" : $"\nThe former database file is in {former}; delete it when it is not needed any more."),
             new { To = "sqlite", moved.Rows, moved.Files, ReadOnlySeconds = readOnly, Former = former, moved.Tables });
+    }
+
+    static async Task<int> FromKafkaAsync(IServiceProvider services, CopyOutput output, CancellationToken ct)
+    {
+        if (services.GetService<IEventsBack>() is not { } events)
+            return output.Refuse("This program has no Kafka: it does not call app.UseKafka().");
+        if (await events.TakeBackAsync(ct) is not { } late)
+            return output.Refuse("The events of this database do not go through Kafka; there is nothing to take back.");
+        return output.Done($"""
+            The events are in the database's own log again; {CopyOutput.Count(late, "event")} of consumers that were behind {(late == 1 ? "waits" : "wait")} there.
+            From now on start without Kafka:BootstrapServers. The topic stays as it was and gets nothing new.
+            """, new { To = "database", Waiting = late });
     }
 
     static async Task ForgetAsync(WholeStore target, CancellationToken ct)

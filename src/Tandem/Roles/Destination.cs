@@ -14,6 +14,9 @@ enum Fitness
 
     /// <summary>It did not answer.</summary>
     Away,
+
+    /// <summary>It takes what is sent and has not answered for seconds: whatever it is sent waits for nothing.</summary>
+    Silent,
 }
 
 /// <summary>One process of a role, as a gateway sees it.</summary>
@@ -21,6 +24,7 @@ enum Fitness
 sealed class Destination(string address)
 {
     volatile Fitness _fitness = Fitness.Unknown;
+    volatile CancellationTokenSource _recall = new();
     int _inFlight;
     int _looking;
 
@@ -38,6 +42,16 @@ sealed class Destination(string address)
     public void Begin() => Interlocked.Increment(ref _inFlight);
 
     public void End() => Interlocked.Decrement(ref _inFlight);
+
+    /// <summary>Cancelled when requests that wait for its answer had better go to another process.</summary>
+    public CancellationToken Recall => _recall.Token;
+
+    public void RecallAll()
+    {
+        var recall = _recall;
+        _recall = new CancellationTokenSource();
+        _ = recall.CancelAsync();
+    }
 
     /// <summary>False while somebody else is looking how it is.</summary>
     public bool TryBeginLook() => Interlocked.CompareExchange(ref _looking, 1, 0) == 0;
@@ -87,7 +101,7 @@ sealed class RoleDestinations
 
     /// <summary>One of the fittest: of two taken at random the one with less to do, which spreads load better than turns do and needs no queue lengths of others.</summary>
     /// <param name="tried">These are not asked again; null: none were.</param>
-    /// <returns>Null when all were tried.</returns>
+    /// <returns>Null when all were tried, or are silent.</returns>
     public Destination? Choose(List<Destination>? tried)
     {
         var all = _all;

@@ -78,7 +78,12 @@ sealed class DestinationWatch : BackgroundService
         try
         {
             var (fitness, _) = await AskAsync(destination, path, ct);
-            if (fitness != Fitness.Away)
+            // Once may be a bad moment. Twice in a row, and what waits for its answer goes to somebody who gives one.
+            if (fitness == Fitness.Silent && destination.Fitness < Fitness.Away)
+                fitness = Fitness.Away;
+            else if (fitness >= Fitness.Away && destination.Fitness >= Fitness.Away && role.All.Any(d => d.Fitness <= Fitness.Alive))
+                destination.RecallAll();
+            if (fitness < Fitness.Away)
                 role.Reached();
             if (fitness == destination.Fitness)
                 return;
@@ -111,7 +116,9 @@ sealed class DestinationWatch : BackgroundService
         }
         catch (Exception e) when (e is HttpRequestException or IOException || e is OperationCanceledException && !ct.IsCancellationRequested)
         {
-            return (Fitness.Away, e is OperationCanceledException ? $"no answer within {Patience.TotalSeconds} s" : e.InnerException?.Message ?? e.Message);
+            return e is OperationCanceledException
+                ? (Fitness.Silent, $"no answer within {Patience.TotalSeconds} s")
+                : (Fitness.Away, e.InnerException?.Message ?? e.Message);
         }
     }
 

@@ -54,13 +54,15 @@ sealed class RoleForwarder(IHttpForwarder forwarder, DestinationWatch watch, Hop
             {
                 // All were asked. A role that has just gone may be back in a moment; for one that stays away nobody waits.
                 if (clock.GetElapsedTime(started) >= options.RoleWait || role.Silence > options.RoleWait + Pause)
-                    throw new ProblemException(RoleProblems.Away, $"No process of the role {role.Role} can be reached; nothing was done. Try again in a moment.", retryAfterSeconds: 1);
+                    throw new ProblemException(RoleProblems.Away, repeats == 0
+                        ? $"No process of the role {role.Role} can be reached; nothing was done. Try again in a moment."
+                        : $"No process of the role {role.Role} can be reached any more. The request may be repeated without harm; try again in a moment.", retryAfterSeconds: 1);
                 await Task.Delay(Pause, clock, context.RequestAborted);
                 tried?.Clear();
                 continue;
             }
 
-            if (await SendAsync(context, role, destination, transformer) is not { } failure)
+            if (await SendAsync(context, role, destination, transformer, isRepeatable) is not { } failure)
                 return;
             logger.ForwardFailed(role.Role, destination.Address, failure.Message);
             if (!failure.NothingSent && (!isRepeatable || ++repeats > MaxRepeats))
@@ -73,13 +75,16 @@ sealed class RoleForwarder(IHttpForwarder forwarder, DestinationWatch watch, Hop
     }
 
     /// <returns>Null when the client has its answer, or is gone.</returns>
-    async Task<Failure?> SendAsync(HttpContext context, RoleDestinations role, Destination destination, Transformer transformer)
+    async Task<Failure?> SendAsync(HttpContext context, RoleDestinations role, Destination destination, Transformer transformer, bool isRepeatable)
     {
+        using var recall = isRepeatable ? new Recall(destination) : null;
+        if (recall is not null)
+            context.Features.Set(recall);
         destination.Begin();
         ForwarderError error;
         try
         {
-            error = await forwarder.SendAsync(context, destination.Address, watch.Client, Config, transformer);
+            error = await forwarder.SendAsync(context, destination.Address, watch.Client, Config, transformer, recall?.Token ?? CancellationToken.None);
         }
         finally
         {
@@ -98,12 +103,15 @@ sealed class RoleForwarder(IHttpForwarder forwarder, DestinationWatch watch, Hop
         if (context.Response.HasStarted)
             return null;
         context.RequestAborted.ThrowIfCancellationRequested();
+        if (recall?.Token.IsCancellationRequested == true)
+            return new Failure(false, "it is silent");
         // The client's own fault, such as a body that is too large, is answered like anywhere else.
         if (Find<BadHttpRequestException>(exception) is { } bad)
             throw bad;
         if (error is ForwarderError.RequestBodyClient or ForwarderError.RequestCanceled)
             throw new OperationCanceledException(exception.Message, exception);
-        destination.Fitness = Fitness.Away;
+        if (destination.Fitness != Fitness.Silent)
+            destination.Fitness = Fitness.Away;
         watch.LookSoon(role, destination);
         var nothingSent = exception is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError };
         return new Failure(nothingSent, exception.InnerException?.Message ?? exception.Message);
@@ -152,6 +160,20 @@ sealed class RoleForwarder(IHttpForwarder forwarder, DestinationWatch watch, Hop
         _ => Find<T>(e.InnerException),
     };
 
+    /// <summary>What may be repeated is taken back from a process that has fallen silent, as long as its answer has not begun.</summary>
+    sealed class Recall : IDisposable
+    {
+        readonly CancellationTokenSource _source = new();
+        readonly CancellationTokenRegistration _registration;
+
+        public Recall(Destination destination) => _registration = destination.Recall.UnsafeRegister(static s => ((CancellationTokenSource)s!).Cancel(), _source);
+
+        public CancellationToken Token => _source.Token;
+
+        // Nobody waits on the source, so there is nothing of it to dispose.
+        public void Dispose() => _registration.Dispose();
+    }
+
     /// <param name="NothingSent">The process has not seen a byte of the request.</param>
     sealed record Failure(bool NothingSent, string Message);
 
@@ -183,6 +205,7 @@ sealed class RoleForwarder(IHttpForwarder forwarder, DestinationWatch watch, Hop
         {
             if (proxyResponse is null)
                 return false;
+            httpContext.Features.Get<Recall>()?.Dispose();
             if (proxyResponse.Headers.Remove(Hop.StateHeader))
                 httpContext.Items[DrainingKey] = true;
             // The role's word stands where the gateway has said something, too; what answers vary by adds up.

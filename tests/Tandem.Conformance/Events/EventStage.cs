@@ -16,9 +16,13 @@ class EventStage : IAsyncDisposable
     /// <summary>The same with changes in PostgreSQL.</summary>
     public async Task<EventStage> OnPostgresAsync()
     {
-        _settings = [.. _settings, .. await TestStores.PostgresAsync(Data)];
+        StoreSettings = await TestStores.PostgresAsync(Data);
+        _settings = [.. _settings, .. StoreSettings];
         return this;
     }
+
+    /// <summary>Where changes are; nothing of where events go.</summary>
+    public string[] StoreSettings { get; private set; } = [];
 
     static CancellationToken Ct => TestContext.Current.CancellationToken;
 
@@ -29,6 +33,9 @@ class EventStage : IAsyncDisposable
     /// <summary>With other settings than the stage's own.</summary>
     public async Task<TestApp> StartOnAsync(params string[] settings) => TestApp.KeepData(
         await TestApp.StartAsync(app => app.Add<WitnessModule>(), Data, settings));
+
+    /// <summary>The shipped program's command, which knows nothing of the witnesses.</summary>
+    public Task<(int Code, string Output, string Error)> GrowAsync(string how) => Programs.RunAsync(["grow", how, "--data", Data, .. StoreSettings]);
 
     /// <summary>Keys k0, k1, … each told the numbers from <paramref name="first"/> on, key by key at the same time, so that they interleave.</summary>
     public static Task TellAsync(TestApp app, int keys, int first, int count) =>

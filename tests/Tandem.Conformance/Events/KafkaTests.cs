@@ -281,6 +281,72 @@ public sealed class KafkaTests
             }
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Events_come_back_from_Kafka_though_consumers_are_behind_and_the_brokers_are_gone(bool onPostgres)
+    {
+        await using var stage = await KafkaStage.MakeAsync();
+        if (onPostgres)
+            await stage.OnPostgresAsync();
+        await using (var app = await stage.StartAsync("--Events:MaxAttempts", "1"))
+        {
+            await EventStage.TellAsync(app, keys: 8, first: 0, count: 10);
+            await app.Db.InTransactionAsync(tx => tx.PublishAsync(new Told("bad", 0, true), Ct), Ct);
+            await app.Db.InTransactionAsync(tx => tx.PublishAsync(new Told("bad", 1, false), Ct), Ct);
+            await EventStage.UntilAsync(app, WitnessModule.Left, 80);
+            await EventStage.UntilAsync(app, WitnessModule.Right, 82);
+            await Eventually.TrueAsync(async () => await app.Db.FindAsync<long>(Sql.Raw("select count(*) from events_set_aside"), Ct) == 2);
+        }
+
+        await using (var app = await stage.StartOnAsync([.. stage.StoreSettings]))
+        {
+            // One consumer is as if it had not had two of the four partitions yet.
+            foreach (var partition in Enumerable.Range(0, KafkaStage.Partitions).Except([KeyPartition.Of("bad", KafkaStage.Partitions)]).Take(2))
+                await app.Db.InTransactionAsync(async tx =>
+                {
+                    foreach (var key in Enumerable.Range(0, 8).Select(k => $"k{k}").Where(k => KeyPartition.Of(k, KafkaStage.Partitions) == partition))
+                        await tx.ExecuteAsync($"delete from witness_told where witness = {WitnessModule.Left} and key = {key}", Ct);
+                    await tx.ExecuteAsync($"update events_positions set position = 0, sequence = 0 where consumer = {WitnessModule.Left} and partition = {partition}", Ct);
+                }, Ct);
+            await EventStage.TellAsync(app, keys: 8, first: 10, count: 5);
+        }
+
+        var (code, output, error) = await stage.GrowAsync("--from-kafka");
+        Assert.True(code == 0, error);
+        Assert.Contains("in the database's own log again", output);
+        (code, _, error) = await stage.GrowAsync("--from-kafka");
+        Assert.Equal(1, code);
+        Assert.Contains("nothing to take back", error);
+
+        await using (var app = await stage.StartOnAsync([.. stage.StoreSettings]))
+        {
+            await EventStage.TellAsync(app, keys: 8, first: 15, count: 5);
+            await app.Db.InTransactionAsync(tx => tx.PublishAsync(new Told("bad", 2, false), Ct), Ct);
+            await EventStage.UntilAsync(app, WitnessModule.Right, 163);
+            await EventStage.UntilAsync(app, WitnessModule.Left, 160);
+            foreach (var witness in new[] { WitnessModule.Left, WitnessModule.Right })
+                await EventStage.HasAllAsync(app, witness, keys: 8, count: 20);
+
+            // What was parked is still first of its key.
+            WitnessModule.Cured[stage.Data] = true;
+            await app.Db.ExecuteAsync($"update events_set_aside set state = 'retrying', next_attempt_at = {DateTime.UnixEpoch} where state = 'parked'", Ct);
+            await EventStage.UntilAsync(app, WitnessModule.Left, 163);
+            Assert.Equal([0L, 1L, 2L], await app.Db.ListAsync<long>($"select number from witness_told where witness = {WitnessModule.Left} and key = 'bad' order by place", Ct));
+        }
+
+        // And there again: what was done stays done.
+        await using (var app = await stage.StartAsync())
+        {
+            await EventStage.TellAsync(app, keys: 8, first: 20, count: 5);
+            foreach (var witness in new[] { WitnessModule.Left, WitnessModule.Right })
+            {
+                await EventStage.UntilAsync(app, witness, 203);
+                await EventStage.HasAllAsync(app, witness, keys: 8, count: 25);
+            }
+        }
+    }
+
     [Fact]
     public async Task A_record_that_is_no_event_is_passed_by()
     {

@@ -1,3 +1,5 @@
+using Tandem.Core;
+
 namespace Tandem.Tests.Core;
 
 public sealed class HealthTests
@@ -16,6 +18,32 @@ public sealed class HealthTests
         var ready = await (await app.Http.GetAsync("/health/ready", TestContext.Current.CancellationToken)).JsonAsync();
         Assert.Equal("ready", ready.GetProperty("status").GetString());
         Assert.Contains(ready.GetProperty("checks").EnumerateArray(), c => c.GetProperty("name").GetString() == app.Db.Engine);
+    }
+
+    [Fact]
+    public async Task A_check_that_does_not_end_is_begun_once_however_often_somebody_asks()
+    {
+        var ct = TestContext.Current.CancellationToken;
+        await using var app = await TestApp.StartAsync(a => a.Add<SilentModule>());
+        var first = await Task.WhenAll(Enumerable.Range(0, 5).Select(_ => app.Http.GetAsync("/health/ready", ct)));
+        Assert.All(first, r => Assert.Equal(503, (int)r.StatusCode));
+        Assert.Equal(1, SilentModule.Begun);
+        SilentModule.End.SetResult();
+        Assert.Equal(200, (int)(await app.Http.GetAsync("/health/ready", ct)).StatusCode);
+    }
+
+    sealed class SilentModule : Module
+    {
+        public static int Begun;
+        public static readonly TaskCompletionSource End = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public override string Name => "silent";
+
+        public override void Add(ModuleBuilder module) => module.Ready("silent", (_, _) =>
+        {
+            Interlocked.Increment(ref Begun);
+            return End.Task;
+        });
     }
 
     [Fact]
