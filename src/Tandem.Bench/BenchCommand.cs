@@ -104,6 +104,7 @@ public static class BenchCommand
         command.SetAction((parsed, ct) => parsed.GetValue(words) switch
         {
             [OpenLoopProcess.Name, .. var rest] => OpenLoopProcess.RunAsync(rest, ct),
+            ["work", "ingest"] => Task.Run(() => Work.Workloads.Serve(new Work.IngestWork().Phase), ct),
             ["work", var name] => Task.Run(() => Work.Workloads.Run(name), ct),
             var other => throw new IOException($"bench has no part {string.Join(' ', other ?? [])}"),
         });

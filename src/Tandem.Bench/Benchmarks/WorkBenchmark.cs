@@ -14,19 +14,19 @@ static class WorkBenchmark
 
     public static async Task<List<Step>> PlanJsonAsync(Session session, CancellationToken ct)
     {
-        var count = session.Of(1_000_000, 200_000);
+        var count = session.Of(1_000_000, 400_000);
         // One file for those inside the folder and those outside.
         var inside = $"{PeerFolder.Work}/records-{count}.json";
         var file = session.HasFolder ? session.Folder.Outside(inside) : Path.Combine(session.Temporary, "records.json");
-        var steps = await PlanAsync(session, Json, WorkPeers.Json, [new Case("records", count, ["parse {file}", "check"])], count / 250_000.0, ct,
+        var steps = await PlanAsync(session, Json, WorkPeers.Json, [new Case("records", count, ["parse {file}", "check"])], count / 500_000.0, ct,
             peer => new() { ["file"] = peer.IsHere ? file : inside });
-        steps.Insert(0, new Step("write the records to parse", 1 + count / 300_000.0, c => Task.Run(() => RecordFile.Write(file, count), c)));
+        steps.Insert(0, new Step("write the records to parse", 1 + count / 500_000.0, c => Task.Run(() => RecordFile.Write(file, count), c)));
         return steps;
     }
 
     public static Task<List<Step>> PlanFibAsync(Session session, CancellationToken ct)
     {
-        var n = session.Of(40, 34);
+        var n = session.Of(40, 36);
         return PlanAsync(session, Fib, WorkPeers.Fib, [new Case("n", n, ["fib {count}"])], session.Of(3.5, 0.6), ct);
     }
 

@@ -16,9 +16,9 @@ static class WorkPeers
     static Peer GoProgram(string name, string title, string source) =>
         new(name, title, $"./{source}-go", "golang-go") { Build = $"{Go} {source}-go {source}.go lines.go" };
 
-    // Tandem has no ingest parser of its own: the framework's stands in its place, under its own name.
     public static IReadOnlyList<Peer> Json { get; } =
     [
+        Here(Peer.Tandem, "Tandem (JsonRecords)", "ingest"),
         Here("csharp", "C# System.Text.Json, generated", "json"),
         AheadOfTime("csharp-aot", "the same by Native AOT", "json"),
         Python("python", "Python json", "json_std"),

@@ -97,7 +97,11 @@ static partial class Charts
     {
         var drawn = plot.Add.Bars(bars.Select((b, i) => new ScottPlot.Bar
         {
-            Position = -i, Value = b.Value.Median, Size = 0.6, LineWidth = 0, Orientation = Orientation.Horizontal,
+            Position = -i,
+            Value = b.Value.Median,
+            Size = 0.6,
+            LineWidth = 0,
+            Orientation = Orientation.Horizontal,
             FillColor = (b.IsSubject ? Subject : Peer).WithAlpha(b.IsDoubtful ? 0.35 : 1),
         }).ToArray());
         drawn.Horizontal = true;

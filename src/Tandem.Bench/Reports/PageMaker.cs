@@ -137,9 +137,14 @@ sealed class PageMaker(Run run, List<Cell> cells)
             var ours = measured.ContainsKey(Peer.Tandem) ? Peer.Tandem : "csharp";
             if (measured.TryGetValue(ours, out var own))
                 table.Rows.Add([$"{published.Benchmark}, {Describe(known[0].Case())}: {metric.Title}", Title(benchmark, ours), "–", metric.Format(own)]);
-            text.AddRange(published.NotReproduced(measured.ToDictionary(m => m.Key, m => m.Value.Median)).Select(pair =>
-                $"**Not reproduced** ({published.Benchmark}, {metric.Title}): the publication has {Title(benchmark, pair.Better)} before {Title(benchmark, pair.Worse)}; here it is the other way round "
-                + $"({metric.Format(measured[pair.Better].Median)} against {metric.Format(measured[pair.Worse].Median)})."));
+            foreach (var (better, worse, isClear) in published.NotReproduced(measured))
+            {
+                var order = $"({published.Benchmark}, {metric.Title}): the publication has {Title(benchmark, better)} before {Title(benchmark, worse)}";
+                var figures = $"({metric.Format(measured[better].Median)} against {metric.Format(measured[worse].Median)})";
+                text.Add(isClear
+                    ? $"**Not reproduced** {order}; here it is the other way round in every round {figures}."
+                    : $"Too close to say {order}; here the rounds of both overlap {figures}.");
+            }
         }
 
         return new Section("The published figures beside these", text, table.Rows.Count > 0 ? [table] : [], []);

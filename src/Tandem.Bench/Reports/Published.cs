@@ -1,4 +1,5 @@
 using Tandem.Bench.Benchmarks;
+using Tandem.Bench.Results;
 
 namespace Tandem.Bench.Reports;
 
@@ -25,11 +26,15 @@ sealed record Published(string Benchmark, string? Case, string Metric, bool IsLe
     ];
 
     /// <summary>Every two peers that the publication orders one way and these measurements the other; ties in either are no contradiction.</summary>
-    public IEnumerable<(string Better, string Worse)> NotReproduced(IReadOnlyDictionary<string, double> measured) =>
+    /// <returns>And whether it is clear: every round of the one before every round of the other.</returns>
+    public IEnumerable<(string Better, string Worse, bool IsClear)> NotReproduced(IReadOnlyDictionary<string, Spread> measured) =>
         from a in Values
         from b in Values
-        where IsBetter(a.Value, b.Value) && measured.ContainsKey(a.Peer) && measured.ContainsKey(b.Peer) && IsBetter(measured[b.Peer], measured[a.Peer])
-        select (a.Peer, b.Peer);
+        where IsBetter(a.Value, b.Value) && measured.ContainsKey(a.Peer) && measured.ContainsKey(b.Peer)
+        let better = measured[a.Peer]
+        let worse = measured[b.Peer]
+        where IsBetter(worse.Median, better.Median)
+        select (a.Peer, b.Peer, IsLess ? worse.Max < better.Min : worse.Min > better.Max);
 
     bool IsBetter(double a, double b) => IsLess ? a < b : a > b;
 }

@@ -16,7 +16,7 @@ sealed class JsonRecord
 
 [JsonSerializable(typeof(List<JsonRecord>))]
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
-sealed partial class JsonRecords : JsonSerializerContext;
+sealed partial class RecordContracts : JsonSerializerContext;
 
 /// <summary>Parses the file into typed records and keeps them, with System.Text.Json and a generated contract.</summary>
 sealed class JsonWork
@@ -27,11 +27,14 @@ sealed class JsonWork
     {
         if (words[0] == "parse")
         {
-            _kept = JsonSerializer.Deserialize(File.ReadAllBytes(words[1]), JsonRecords.Default.ListJsonRecord) ?? [];
+            _kept = JsonSerializer.Deserialize(File.ReadAllBytes(words[1]), RecordContracts.Default.ListJsonRecord) ?? [];
             return $"{_kept.Count}";
         }
 
-        // Characters as Python and Go count them: code points, not UTF-16 units.
-        return $"{_kept.Count} {_kept.Sum(r => r.Id)} {_kept.Sum(r => r.Name.EnumerateRunes().Count())} {_kept.Sum(r => r.Tags.Length)}";
+        return Check(_kept);
     }
+
+    /// <summary>What all have to agree on. Characters as Python and Go count them: code points, not UTF-16 units.</summary>
+    public static string Check(List<JsonRecord> kept) =>
+        $"{kept.Count} {kept.Sum(r => r.Id)} {kept.Sum(r => r.Name.EnumerateRunes().Count())} {kept.Sum(r => r.Tags.Length)}";
 }

@@ -19,8 +19,11 @@ static class Workloads
             "tasks" => new WaitingTasks().Phase,
             _ => null,
         };
-        if (phase is null)
-            return 2;
+        return phase is null ? 2 : Serve(phase);
+    }
+
+    public static int Serve(Func<string[], string> phase)
+    {
         Console.WriteLine("ready");
         while (Console.ReadLine() is { } line)
             Console.WriteLine("ok " + phase(line.Split(' ')));

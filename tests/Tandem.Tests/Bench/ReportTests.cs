@@ -63,9 +63,11 @@ public sealed class ReportTests : IDisposable
     public void Only_an_order_that_is_turned_round_is_not_reproduced()
     {
         var published = Published.All.First(p => p is { Benchmark: "json", Metric: "s" });
-        Assert.Empty(published.NotReproduced(new Dictionary<string, double> { ["python"] = 3, ["orjson"] = 2, ["go"] = 1 }));
-        Assert.Empty(published.NotReproduced(new Dictionary<string, double> { ["python"] = 3, ["go"] = 3 }));
-        Assert.Equal([("go", "orjson")], published.NotReproduced(new Dictionary<string, double> { ["python"] = 3, ["orjson"] = 1, ["go"] = 2 }));
+        static Spread Around(double value) => new(value * 0.9, value, value * 1.1);
+        Assert.Empty(published.NotReproduced(new Dictionary<string, Spread> { ["python"] = Around(3), ["orjson"] = Around(2), ["go"] = Around(1) }));
+        Assert.Empty(published.NotReproduced(new Dictionary<string, Spread> { ["python"] = Around(3), ["go"] = Around(3) }));
+        Assert.Equal([("go", "orjson", true)], published.NotReproduced(new Dictionary<string, Spread> { ["python"] = Around(3), ["orjson"] = Around(1), ["go"] = Around(2) }));
+        Assert.Equal([("go", "orjson", false)], published.NotReproduced(new Dictionary<string, Spread> { ["orjson"] = Around(1), ["go"] = Around(1.1) }));
     }
 
     void Write()
