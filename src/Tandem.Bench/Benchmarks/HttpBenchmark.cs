@@ -34,15 +34,15 @@ static class HttpBenchmark
             }));
 
         int[] connections = session.Of<int[]>([64, 1_000, ManyConnections], [64, ManyConnections]);
-        var (closed, open, openWarmUp) = (session.Of(8, 2), session.Of(10.0, 1.5), session.Of(2.0, 0.5));
+        var (open, openWarmUp) = (session.Of(10.0, 1.5), session.Of(2.0, 0.5));
         // Case by case, not round by round: what 10,000 connections leave behind in a server's memory must not count for 64.
         var rounds = session.Of(5, 3);
-        foreach (var n in hasWrk ? connections : [])
+        foreach (var (n, closed) in hasWrk ? connections.Select(n => (n, session.Of(8, n == ManyConnections ? 2 : 1))) : [])
             foreach (var (round, peer) in Interleaved(rounds, peers))
-                steps.Add(new Step($"{peer.Title}, {n:N0} connections, round {round}", closed + 0.3 + n / 15_000.0, c => OnAsync(servers, peer, server =>
+                steps.Add(new Step($"{peer.Title}, {n:N0} connections, round {round}", closed + 0.5 + n / 15_000.0, c => OnAsync(servers, peer, server =>
                     session.MeasureAsync(Case(peer, round, n, "closed"), (cell, t) => ClosedLoop.MeasureAsync(session, server, cell, Path, n, closed, t), c))));
         foreach (var (round, peer) in Interleaved(rounds, peers))
-            steps.Add(new Step($"{peer.Title}, {Rate:N0} req/s over {ManyConnections:N0} connections, round {round}", open + openWarmUp + 1.5, c => OnAsync(servers, peer, server =>
+            steps.Add(new Step($"{peer.Title}, {Rate:N0} req/s over {ManyConnections:N0} connections, round {round}", open + openWarmUp + 1.7, c => OnAsync(servers, peer, server =>
                 session.MeasureAsync(Case(peer, round, ManyConnections, "open", Rate),
                     (cell, t) => OpenLoopProcess.MeasureAsync(session, server, cell, Path, ManyConnections, Rate, openWarmUp, open, t), c))));
 
@@ -77,7 +77,7 @@ static class HttpBenchmark
     }
 
     /// <summary>Seconds: code that a runtime compiles anew while it runs is settled by then; in a quick run only most of it.</summary>
-    public static int WarmUp(Session session) => session.Of(10, 4);
+    public static int WarmUp(Session session) => session.Of(10, 3);
 
     public static Cell Case(Peer peer, int round, int connections, string loop, int? rate = null)
     {

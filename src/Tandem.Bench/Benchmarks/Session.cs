@@ -11,6 +11,8 @@ sealed record Step(string What, double Seconds, Func<CancellationToken, Task> Do
 /// <summary>What a run works with, and what it has found out.</summary>
 sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahead, bool quick, IReadOnlyList<string> only, string? noFolder) : IAsyncDisposable
 {
+    static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(200);
+
     readonly Stack<IAsyncDisposable> _running = new();
     readonly List<PeerRecord> _peers = [];
     readonly List<string> _missing = noFolder is null ? [] : [$"peers: {noFolder}"];
@@ -84,6 +86,9 @@ sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahea
             return;
         try
         {
+            // Whichever server was asked before still closes its connections: that is not the next one's time.
+            if (cell.Benchmark is HttpBenchmark.Name or CurveBenchmark.Name)
+                await Task.Delay(Pause, ct);
             cell = await measure(cell, ct);
         }
         catch (BenchException e)

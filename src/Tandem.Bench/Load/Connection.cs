@@ -13,7 +13,7 @@ sealed class Connection : IDisposable
 {
     readonly Lock _gate = new();
     readonly Queue<long> _waiting = new();
-    readonly Tally _tally = new();
+    readonly Tally _tally;
     readonly IPEndPoint _server;
     readonly byte[] _request;
     readonly SocketAsyncEventArgs _receiving = new();
@@ -22,9 +22,9 @@ sealed class Connection : IDisposable
     long? _out;
     bool _isOpen, _isGivenUp;
 
-    public Connection(IPEndPoint server, byte[] request)
+    public Connection(IPEndPoint server, byte[] request, Tally tally)
     {
-        (_server, _request) = (server, request);
+        (_server, _request, _tally) = (server, request, tally);
         _receiving.SetBuffer(new byte[2048]);
         _receiving.Completed += (_, _) =>
         {
@@ -83,20 +83,16 @@ sealed class Connection : IDisposable
     }
 
     /// <summary>Counts what is still out with the time it has waited, and lets go.</summary>
-    public void GiveUp(long now, Tally into)
+    public void GiveUp(long now)
     {
         lock (_gate)
         {
             foreach (var planned in _out is { } o ? _waiting.Prepend(o) : _waiting)
                 if (planned >= CountFrom)
-                {
-                    _tally.Unanswered++;
-                    _tally.Latency.Add(Microseconds(planned, now));
-                }
+                    _tally.Count(ref _tally.Unanswered, Microseconds(planned, now));
 
             (_out, _isOpen, _isGivenUp) = (null, false, true);
             _waiting.Clear();
-            into.Add(_tally);
         }
     }
 
@@ -104,7 +100,7 @@ sealed class Connection : IDisposable
     {
         _out = planned;
         if (isFree && planned >= CountFrom)
-            _tally.Lag.Add(Microseconds(planned, Stopwatch.GetTimestamp()));
+            _tally.CountLag(Microseconds(planned, Stopwatch.GetTimestamp()));
         try
         {
             // A request is far smaller than a socket's buffer, and nothing else is in it: it never waits.
@@ -165,11 +161,11 @@ sealed class Connection : IDisposable
                 return;
             if (_out is { } planned && planned >= CountFrom)
             {
+                var took = Microseconds(planned, Stopwatch.GetTimestamp());
                 if (_answer.Status is >= 200 and < 300)
-                    _tally.Answered++;
+                    _tally.Count(ref _tally.Answered, took);
                 else
-                    _tally.Errors++;
-                _tally.Latency.Add(Microseconds(planned, Stopwatch.GetTimestamp()));
+                    _tally.Count(ref _tally.Errors, took);
             }
 
             _out = null;
@@ -182,14 +178,10 @@ sealed class Connection : IDisposable
     void Broken()
     {
         if (_out is { } planned && planned >= CountFrom)
-        {
-            _tally.Errors++;
-            _tally.Latency.Add(Microseconds(planned, Stopwatch.GetTimestamp()));
-        }
-
+            _tally.Count(ref _tally.Errors, Microseconds(planned, Stopwatch.GetTimestamp()));
         (_out, _isOpen) = (null, false);
         _socket?.Dispose();
-        _tally.Reconnects++;
+        _tally.CountReconnect();
         _ = Task.Run(ReopenAsync);
     }
 

@@ -27,12 +27,6 @@ sealed class Histogram
         Count += count;
     }
 
-    public void Add(Histogram other)
-    {
-        foreach (var (from, count) in other.Buckets)
-            Add(from, count);
-    }
-
     /// <summary>Each bucket that holds anything: its lowest value and how many.</summary>
     public IEnumerable<(long From, long Count)> Buckets => _counts.Index().Where(b => b.Item > 0).Select(b => (Lowest(b.Index), b.Item));
 
