@@ -1,4 +1,5 @@
 using Tandem;
+using Tandem.Bench;
 using Tandem.Kafka;
 using Tandem.Postgres;
 using Tandem.Redis;
@@ -8,6 +9,7 @@ app.UsePostgres();
 app.UseRedis();
 app.UseKafka();
 app.Resource<Item>("/items");
+app.Command(_ => BenchCommand.Make());
 return await app.RunAsync();
 
 record Item(string Name, decimal Price);

@@ -21,6 +21,9 @@ static class CommandLine
         --kafka), and any other as --Section:Key VALUE; "config" lists them all. They are also read from tandem.json and from the environment (TANDEM_SECTION__KEY).
         """;
 
+    /// <summary>What a command has begun is put in order after Ctrl-C or SIGTERM; two seconds, the parser's default, are too few on a busy machine.</summary>
+    static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(15);
+
     public static async Task<int> RunAsync(TandemApp app, string[] words)
     {
         try
@@ -52,7 +55,7 @@ static class CommandLine
         root.Add(RestartCommand.Make());
 
         var parsed = root.Parse(words);
-        var code = await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+        var code = await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = StopTimeout });
         return parsed.Errors.Count > 0 ? 2 : code;
     }
 

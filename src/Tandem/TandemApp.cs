@@ -103,6 +103,15 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         return this;
     }
 
+    /// <summary>Adds a command to the program's command line.</summary>
+    /// <param name="make">Called only when a command line is read; what it is given runs work on the stores.</param>
+    public TandemApp Command(Func<ICommandHost, System.CommandLine.Command> make)
+    {
+        ArgumentNullException.ThrowIfNull(make);
+        _parts.Commands.Add(make);
+        return this;
+    }
+
     /// <summary>Makes <typeparamref name="T"/> an API of its own: create, list, get, patch, replace and delete under <paramref name="path"/>.</summary>
     /// <param name="path">Where: <c>/items</c>.</param>
     /// <returns>The resource, to open or close it: <c>.AllowAnonymous()</c>, <c>.RequireScope("items:write")</c>.</returns>

@@ -9,11 +9,11 @@ using Tandem.Core.Events;
 using Tandem.Kafka;
 using Tandem.Postgres;
 
-// How long from the commit of a change to the effect of its event, and how many a second: Tandem.Bench [SETTINGS], such as --Postgres:ConnectionString.
+// How long from the commit of a change to the effect of its event, and how many a second: Tandem.EventLatency [SETTINGS], such as --Postgres:ConnectionString.
 // On shared stores the change is made by one program and the effect by another, which hear of each other through the stores alone.
 var settings = args;
 var shared = settings.Contains("--Postgres:ConnectionString");
-var data = Path.Combine(Path.GetTempPath(), "tandem-bench", Guid.NewGuid().ToString("n"));
+var data = Path.Combine(Path.GetTempPath(), "tandem-event-latency", Guid.NewGuid().ToString("n"));
 await using var here = await StartAsync("here", shared ? "users" : "users,bench");
 await using var there = shared ? await StartAsync("there", "users,bench") : null;
 var db = here.Find<Db>();

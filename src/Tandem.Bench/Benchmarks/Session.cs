@@ -1,0 +1,111 @@
+using Tandem.Bench.Peers;
+using Tandem.Bench.Results;
+
+namespace Tandem.Bench.Benchmarks;
+
+/// <summary>One thing to do of a run; planned ahead, so that the time left can be told.</summary>
+/// <param name="What">For the person who waits.</param>
+/// <param name="Seconds">About how long.</param>
+sealed record Step(string What, double Seconds, Func<CancellationToken, Task> Do);
+
+/// <summary>What a run works with, and what it has found out.</summary>
+sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahead, bool quick, IReadOnlyList<string> only, string? noFolder) : IAsyncDisposable
+{
+    static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(200);
+
+    readonly Stack<IAsyncDisposable> _running = new();
+    readonly List<PeerRecord> _peers = [];
+    readonly List<string> _missing = noFolder is null ? [] : [$"peers: {noFolder}"];
+    readonly HashSet<(string, string)> _failed = [];
+
+    public bool IsQuick => quick;
+
+    public PeerFolder Folder => folder;
+
+    public AheadOfTime Ahead => ahead;
+
+    /// <summary>False: only what runs on this machine itself can be measured.</summary>
+    public bool HasFolder => noFolder is null;
+
+    public IReadOnlyList<PeerRecord> Peers => _peers;
+
+    public IReadOnlyList<string> Missing => _missing;
+
+    /// <summary>For logs, data directories and scripts; deleted in the end.</summary>
+    public string Temporary { get; } = Directory.CreateTempSubdirectory("tandem-bench-").FullName;
+
+    /// <summary>The fuller value, or the quicker.</summary>
+    public T Of<T>(T full, T quickly) => quick ? quickly : full;
+
+    /// <summary>Ends with the run, however it ends.</summary>
+    public T Own<T>(T process) where T : IAsyncDisposable
+    {
+        _running.Push(process);
+        return process;
+    }
+
+    /// <summary>Those of <paramref name="all"/> that were asked for and can be run; what cannot is noted with the reason.</summary>
+    public async Task<List<Peer>> AvailableAsync(string benchmark, IEnumerable<Peer> all, CancellationToken ct)
+    {
+        var available = new List<Peer>();
+        foreach (var peer in all.Where(p => only.Count == 0 || only.Contains(p.Name)))
+        {
+            if (!peer.IsHere && !HasFolder)
+                continue;
+            if (peer.IsAheadOfTime && ahead.Program is null)
+            {
+                Miss(ahead.Missing);
+                continue;
+            }
+
+            if (folder.Broken(peer) is { } reason)
+            {
+                Miss($"{peer.Title}: {reason}");
+                continue;
+            }
+
+            var version = peer.IsHere ? $"{typeof(Session).Assembly.GetName().Version?.ToString(3)}, .NET {Environment.Version}" : await folder.VersionsAsync(peer.Packages, ct);
+            available.Add(peer);
+            if (!_peers.Exists(p => p.Benchmark == benchmark && p.Name == peer.Name))
+                _peers.Add(new PeerRecord(benchmark, peer.Name, peer.Title, peer.StartLine, version));
+        }
+
+        return available;
+    }
+
+    public void Miss(string what)
+    {
+        if (!_missing.Contains(what))
+            _missing.Add(what);
+    }
+
+    /// <summary>Measures one cell and keeps it. A failure is kept as well, and what has failed once is not tried again in this run.</summary>
+    public async Task MeasureAsync(Cell cell, Func<Cell, CancellationToken, Task<Cell>> measure, CancellationToken ct)
+    {
+        if (_failed.Contains((cell.Peer, cell.Benchmark + cell.Case())))
+            return;
+        try
+        {
+            // Whichever server was asked before still closes its connections: that is not the next one's time.
+            if (cell.Benchmark is HttpBenchmark.Name or CurveBenchmark.Name)
+                await Task.Delay(Pause, ct);
+            cell = await measure(cell, ct);
+        }
+        catch (BenchException e)
+        {
+            _failed.Add((cell.Peer, cell.Benchmark + cell.Case()));
+            Miss($"{cell.Benchmark}, {cell.Peer}, {cell.Case()}: {e.Message}");
+            cell = cell with { Failed = e.Message };
+        }
+
+        directory.Add(cell with { At = DateTimeOffset.UtcNow });
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        while (_running.TryPop(out var process))
+            await process.DisposeAsync();
+        if (Directory.Exists(Temporary))
+            Directory.Delete(Temporary, recursive: true);
+    }
+}

@@ -1,0 +1,74 @@
+using System.Globalization;
+using System.Reflection;
+using System.Text.Json;
+using Tandem.Bench.Benchmarks;
+using Tandem.Bench.Peers;
+using Tandem.Bench.Processes;
+using Tandem.Bench.Results;
+
+namespace Tandem.Bench.Load;
+
+/// <summary>wrk: every connection asks again as soon as it has its answer. Good for throughput; its latency says what the load makes of the server, no more.</summary>
+static class ClosedLoop
+{
+    const int Threads = 2;
+
+    /// <summary>An answer that takes longer is an error.</summary>
+    public const int TimeoutSeconds = 4;
+
+    /// <summary>Why wrk cannot be had; null when it can.</summary>
+    public static string? Missing(Session session) =>
+        session.HasFolder || PeerFolder.IsHere("wrk") ? null : "closed loop: wrk is missing; install it with your package manager";
+
+    /// <summary>Loads <paramref name="server"/> and measures it meanwhile.</summary>
+    public static async Task<Cell> MeasureAsync(Session session, Server server, Cell cell, string path, int connections, int seconds, CancellationToken ct, string? token = null)
+    {
+        server.MustRun();
+        var log = Path.Combine(session.Temporary, "wrk.log");
+        string[] words =
+        [
+            "wrk", "-t", $"{Math.Min(Threads, connections)}", "-c", $"{connections}", "-d", $"{seconds}s", "--timeout", $"{TimeoutSeconds}s",
+            .. token is null ? Array.Empty<string>() : ["-H", $"Authorization: Bearer {token}"],
+            "-s", Script(session), server.Address + path,
+        ];
+        await using var watch = new MemoryWatch(server.Id);
+        var before = ProcessTree.CpuSeconds(server.Id);
+        await using var wrk = Child.Start(session.HasFolder ? session.Folder.Line(words) : words, log, talks: true);
+        var said = await wrk.HearAllAsync(ct);
+        var cpu = ProcessTree.CpuSeconds(server.Id) - before;
+        var memory = await watch.StopAsync(server.RestBytes);
+        server.MustRun();
+        if (said.Split('\n').FirstOrDefault(l => l.StartsWith("RESULT ", StringComparison.Ordinal)) is not { } line)
+            throw new BenchException($"wrk ended without a result: {said.Trim()} {wrk.LastWords()}");
+        var result = JsonDocument.Parse(line["RESULT ".Length..]).RootElement;
+        long Number(string name) => result.GetProperty(name).GetInt64();
+        var errors = Number("connect") + Number("read") + Number("write") + Number("status") + Number("timeout");
+        if (Number("requests") == 0)
+            throw new BenchException(string.Create(CultureInfo.InvariantCulture, $"Not one answer over {connections} connections in {seconds} s ({errors} errors)."));
+        return cell with
+        {
+            Requests = Number("requests"),
+            Errors = errors,
+            Seconds = Number("microseconds") / 1e6,
+            CpuSeconds = cpu,
+            Memory = memory,
+            Quantiles = [.. result.GetProperty("quantiles").EnumerateArray().Select(q => q.GetInt64())],
+        };
+    }
+
+    static string Script(Session session)
+    {
+        const string Name = "wrk.lua";
+        if (session.HasFolder)
+            return $"{PeerFolder.Work}/{Name}";
+        var file = Path.Combine(session.Temporary, Name);
+        if (!File.Exists(file))
+        {
+            using var source = Assembly.GetExecutingAssembly().GetManifestResourceStream(Name)!;
+            using var target = File.Create(file);
+            source.CopyTo(target);
+        }
+
+        return file;
+    }
+}

@@ -1,0 +1,66 @@
+using System.Globalization;
+using Tandem.Bench.Benchmarks;
+using Tandem.Bench.Results;
+
+namespace Tandem.Bench.Reports;
+
+/// <summary>One figure of a cell.</summary>
+/// <param name="Title">With its unit.</param>
+/// <param name="Digits">Behind the point.</param>
+/// <param name="IsLess">True: less is better.</param>
+/// <param name="Of">Null where the cell does not have it.</param>
+sealed record Metric(string Title, int Digits, bool IsLess, Func<Cell, double?> Of)
+{
+    const double Megabyte = 1e6;
+
+    static readonly Metric Rate = new("req/s", 0, false, c => c.Seconds > 0 ? c.Requests / c.Seconds : null);
+    static readonly Metric Cpu = new("CPU µs/req", 1, true, c => c.Requests > 0 ? c.CpuSeconds / c.Requests * 1e6 : null);
+    static readonly Metric P50 = new("p50 ms", 2, true, c => c.Milliseconds(0.5));
+    static readonly Metric P99 = new("p99 ms", 2, true, c => c.Milliseconds(0.99));
+    static readonly Metric P999 = new("p99.9 ms", 2, true, c => c.Milliseconds(0.999));
+    static readonly Metric Rest = new("MB at rest", 0, true, c => c.Memory?.Rest / Megabyte);
+    static readonly Metric Load = new("MB in load", 0, true, c => c.Memory?.Load / Megabyte);
+    static readonly Metric Peak = new("MB peak", 0, true, c => c.Memory?.Peak / Megabyte);
+    static readonly Metric Errors = new("errors %", 1, true, c => 100.0 * c.Errors / Math.Max(1, c.Requests + c.Errors));
+    static readonly Metric Connect = new("s to connect all", 2, true, Figure("connect_seconds"));
+    static readonly Metric Seconds = new("s", 2, true, c => c.Seconds);
+    static readonly Metric CpuSeconds = new("CPU s", 2, true, c => c.CpuSeconds);
+    static readonly Metric PerSecond = new("records/s", 0, false, c => c.Seconds > 0 ? c.Requests / c.Seconds : null);
+    static readonly Metric Kept = new("MB kept", 1, true, Figure("settle_bytes", Megabyte));
+    static readonly Metric Each = new("bytes each", 0, true, c => Figure("settle_bytes", Math.Max(1, c.Requests))(c));
+    static readonly Metric Spawn = new("µs to start one", 2, true, c => Figure("spawn_seconds", Math.Max(1, c.Requests) / 1e6)(c));
+    static readonly Metric Wake = new("µs to wake one", 2, true, c => Figure("wake_seconds", Math.Max(1, c.Requests) / 1e6)(c));
+
+    /// <summary>What is told of a case, the most telling first: of that one ratios are drawn.</summary>
+    public static IReadOnlyList<Metric> For(Cell cell) => cell.Benchmark switch
+    {
+        WorkBenchmark.Json => [Seconds, CpuSeconds, PerSecond, Peak],
+        WorkBenchmark.Fib => [Seconds, CpuSeconds, Peak],
+        WorkBenchmark.Points => [Kept, Seconds, Peak],
+        WorkBenchmark.Tasks => [Each, Spawn, Wake, Peak],
+        _ => cell.Parameters.GetValueOrDefault("loop") == "open" ? [P99, Cpu, P50, P999, Load, Peak, Connect, Errors] : [Cpu, Rate, P50, P99, Rest, Load, Peak, Errors],
+    };
+
+    /// <summary>Those that are drawn for everybody, beside the ratios.</summary>
+    public static IEnumerable<Metric> Drawn(Cell cell) => cell.Benchmark switch
+    {
+        WorkBenchmark.Json => [Seconds, Peak],
+        WorkBenchmark.Fib => [Seconds],
+        WorkBenchmark.Points => [Kept],
+        WorkBenchmark.Tasks => [Each, Spawn, Wake],
+        _ => cell.Parameters.GetValueOrDefault("loop") == "open" ? [P99, Cpu] : [Cpu, Rate, Load],
+    };
+
+    /// <summary>What a curve is drawn of.</summary>
+    public static IReadOnlyList<Metric> Curves { get; } = [Cpu, Rate, P99];
+
+    /// <summary>The figures that one may not look at without knowing it: answers that were none.</summary>
+    public static double ErrorPercent(IEnumerable<Cell> cells) => cells.Select(c => Errors.Of(c) ?? 0).DefaultIfEmpty().Max();
+
+    public string Format(double value) => value.ToString("N" + (Digits > 0 && Math.Abs(value) >= 1000 ? 0 : Digits), CultureInfo.InvariantCulture);
+
+    /// <summary>12.3 (12.1–12.9): the middle, and in brackets the least and the most.</summary>
+    public string Format(Spread spread) => Format(spread.Min) == Format(spread.Max) ? Format(spread.Median) : $"{Format(spread.Median)} ({Format(spread.Min)}–{Format(spread.Max)})";
+
+    static Func<Cell, double?> Figure(string name, double per = 1) => c => c.Figures.TryGetValue(name, out var value) ? value / per : null;
+}

@@ -1,0 +1,1 @@
+return Tandem.Bench.Work.Workloads.Run(args[0]);

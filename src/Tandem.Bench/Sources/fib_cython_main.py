@@ -1,0 +1,4 @@
+from fib_cython import run
+from lines import serve
+
+serve(fib=run)
