@@ -68,9 +68,9 @@ sealed class PageMaker(Run run, List<Cell> cells)
                     list.Add(new Bar(label, spread, name == subject));
         }
 
-        var late = @case.Where(IsLate).Select(c => c.Peer).Distinct().Count();
-        if (late > 0)
-            text.Add($"**Too noisy to say for {late} of {names.Count}:** the client itself was late by more than half of the p99 that it measured. Run it on a machine with nothing else to do.");
+        var late = @case.Where(IsLate).Select(c => $"{Title(benchmark, c.Peer)} in round {c.Round}").ToList();
+        if (late.Count > 0)
+            text.Add($"**Too noisy to say:** the client itself was late by more than half of the p99 that it measured: {string.Join(", ", late)}.");
         if (Answers(@case, benchmark) is { Count: > 1 } answers)
             text.Add($"**The peers did not compute the same:** {string.Join("; ", answers)}");
         var charts = new List<Chart>();
