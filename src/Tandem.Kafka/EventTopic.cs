@@ -51,7 +51,9 @@ sealed class EventTopic(KafkaOptions options, KafkaClients clients, TimeProvider
             throw new DegradedException(problem);
         try
         {
-            await AskAsync(() => clients.Admin.DescribeClusterAsync(new DescribeClusterOptions { RequestTimeout = AnswerTime }), ct);
+            // Not only what the loop above found: in a command beside the server there is no loop.
+            CheckPartitions(await DescribeAsync(AnswerTime, ct)
+                ?? throw Unavailable($"Topic {Name} is missing: a server makes it as it starts, where it may. Or let somebody run: {CreateCommand}"));
         }
         catch (StoreUnavailableException e)
         {
@@ -79,15 +81,14 @@ sealed class EventTopic(KafkaOptions options, KafkaClients clients, TimeProvider
         await _one.WaitAsync(ct);
         try
         {
-            var topic = await DescribeAsync(ct);
+            var topic = await DescribeAsync(CreateTime, ct);
             if (topic is null)
             {
                 await CreateAsync(ct);
-                topic = await DescribeAsync(ct) ?? throw Unavailable($"Topic {Name} was just created and is not known to all brokers yet.");
+                topic = await DescribeAsync(CreateTime, ct) ?? throw Unavailable($"Topic {Name} was just created and is not known to all brokers yet.");
             }
 
-            if (topic.Partitions.Count != Partitions)
-                throw Unavailable($"Topic {Name} has {topic.Partitions.Count} partitions and Kafka:Partitions is {Partitions}: make the setting the same, or choose another Kafka:TopicPrefix.");
+            CheckPartitions(topic);
             _problem = null;
             return await IdentityAsync(topic, ct);
         }
@@ -97,11 +98,17 @@ sealed class EventTopic(KafkaOptions options, KafkaClients clients, TimeProvider
         }
     }
 
-    async Task<TopicDescription?> DescribeAsync(CancellationToken ct)
+    void CheckPartitions(TopicDescription topic)
+    {
+        if (topic.Partitions.Count != Partitions)
+            throw Unavailable($"Topic {Name} has {topic.Partitions.Count} partitions and Kafka:Partitions is {Partitions}: make the setting the same, or choose another Kafka:TopicPrefix.");
+    }
+
+    async Task<TopicDescription?> DescribeAsync(TimeSpan patience, CancellationToken ct)
     {
         try
         {
-            var described = await AskAsync(() => clients.Admin.DescribeTopicsAsync(TopicCollection.OfTopicNames([Name]), new DescribeTopicsOptions { RequestTimeout = CreateTime }), ct);
+            var described = await AskAsync(() => clients.Admin.DescribeTopicsAsync(TopicCollection.OfTopicNames([Name]), new DescribeTopicsOptions { RequestTimeout = patience }), ct);
             return described.TopicDescriptions[0];
         }
         catch (DescribeTopicsException e) when (e.Results.TopicDescriptions[0].Error is { } error)
@@ -110,16 +117,29 @@ sealed class EventTopic(KafkaOptions options, KafkaClients clients, TimeProvider
         }
     }
 
+    Dictionary<string, string> Configs
+    {
+        get
+        {
+            var configs = new Dictionary<string, string> { ["cleanup.policy"] = "delete", ["retention.ms"] = "-1", ["retention.bytes"] = "-1" };
+            // An acknowledged event is then on two brokers, and one of three may be away while events flow.
+            if (options.ReplicationFactor >= 3)
+                configs["min.insync.replicas"] = "2";
+            return configs;
+        }
+    }
+
+    string CreateCommand =>
+        $"kafka-topics.sh --bootstrap-server {options.BootstrapServers} --create --topic {Name} --partitions {Partitions}"
+        + (options.ReplicationFactor == 0 ? "" : $" --replication-factor {options.ReplicationFactor}")
+        + string.Concat(Configs.Select(c => $" --config {c.Key}={c.Value}"));
+
     async Task CreateAsync(CancellationToken ct)
     {
-        var configs = new Dictionary<string, string> { ["cleanup.policy"] = "delete", ["retention.ms"] = "-1", ["retention.bytes"] = "-1" };
-        // An acknowledged event is then on two brokers, and one of three may be away while events flow.
-        if (options.ReplicationFactor >= 3)
-            configs["min.insync.replicas"] = "2";
         try
         {
             await clients.Admin.CreateTopicsAsync(
-                [new TopicSpecification { Name = Name, NumPartitions = Partitions, ReplicationFactor = options.ReplicationFactor == 0 ? (short)-1 : (short)options.ReplicationFactor, Configs = configs }],
+                [new TopicSpecification { Name = Name, NumPartitions = Partitions, ReplicationFactor = options.ReplicationFactor == 0 ? (short)-1 : (short)options.ReplicationFactor, Configs = Configs }],
                 new CreateTopicsOptions { RequestTimeout = CreateTime, OperationTimeout = CreateTime }).WaitAsync(ct);
             logger.TopicCreated(Name, Partitions);
         }
@@ -130,10 +150,7 @@ sealed class EventTopic(KafkaOptions options, KafkaClients clients, TimeProvider
         catch (KafkaException e)
         {
             var reason = (e as CreateTopicsException)?.Results[0].Error.Reason ?? e.Error.Reason;
-            var replication = options.ReplicationFactor == 0 ? "" : $" --replication-factor {options.ReplicationFactor}";
-            throw Unavailable(
-                $"Topic {Name} is missing and could not be created ({reason}). Let somebody who may run: kafka-topics.sh --bootstrap-server {options.BootstrapServers} --create --topic {Name} "
-                + $"--partitions {Partitions}{replication}{string.Concat(configs.Select(c => $" --config {c.Key}={c.Value}"))}", e);
+            throw Unavailable($"Topic {Name} is missing and could not be created ({reason}). Let somebody who may run: {CreateCommand}", e);
         }
     }
 

@@ -60,6 +60,9 @@ sealed class KafkaEventLog(
 
     public async Task<long[]> EndsAsync(IReadOnlyCollection<string> names, CancellationToken cancellationToken)
     {
+        // No topic could be used so far, so the stored positions are still those of the database's log.
+        if (await positions.FindAsync(cancellationToken) is null)
+            return [await inner.HeadAsync(0, names, cancellationToken)];
         try
         {
             return _ends = await topic.EndsAsync(cancellationToken);

@@ -166,11 +166,34 @@ public sealed class KafkaTests
         {
             await Eventually.TrueAsync(async () => (await ReadyAsync(app)).GetProperty("reason").GetString()?.Contains(
                 $"--create --topic {stage.Cluster.Topic} --partitions 4 --config cleanup.policy=delete --config retention.ms=-1", StringComparison.Ordinal) == true);
+            var (code, output, _) = await DoctorAsync(stage);
+            Assert.Equal(1, code);
+            Assert.Contains($"Topic {stage.Cluster.Topic} is missing: a server makes it as it starts, where it may.", output);
             await stage.Cluster.TopicAsync(KafkaStage.Partitions);
         }
 
         await EventStage.UntilAsync(app, WitnessModule.Left, 6);
+        Assert.Contains("store kafka       answers in", (await DoctorAsync(stage)).Output);
         Assert.Equal("healthy", (await ReadyAsync(app)).GetProperty("status").GetString());
+    }
+
+    [Fact]
+    public async Task What_waits_for_a_first_topic_shows_as_lag()
+    {
+        await using var stage = await KafkaStage.MakeAsync(topic: false);
+        if (!stage.Cluster.TakesCommands)
+            Assert.Skip("Real brokers make the topic at once.");
+        await using (var app = await stage.StartOnAsync(stage.StoreSettings))
+        {
+            await EventStage.TellAsync(app, keys: 2, first: 0, count: 2);
+            await EventStage.UntilAsync(app, WitnessModule.Left, 4);
+        }
+
+        await using (var app = await stage.StartAsync())
+        {
+            await EventStage.TellAsync(app, keys: 3, first: 2, count: 1);
+            Assert.Equal(3, (await app.Services.GetRequiredService<ConsumerProgress>().ListAsync(Ct)).Single(c => c.Consumer == WitnessModule.Left).Lag);
+        }
     }
 
     [Fact]
@@ -183,6 +206,7 @@ public sealed class KafkaTests
         await using var app = await stage.StartAsync();
         await Eventually.TrueAsync(async () =>
             (await ReadyAsync(app)).GetProperty("reason").GetString()?.Contains("has 3 partitions and Kafka:Partitions is 4", StringComparison.Ordinal) == true);
+        Assert.Contains("has 3 partitions and Kafka:Partitions is 4", (await DoctorAsync(stage)).Output);
     }
 
     [Fact]
@@ -408,6 +432,9 @@ public sealed class KafkaTests
     [InlineData("abc", 479470107)]
     public void Keys_go_where_other_clients_of_Kafka_expect_them(string key, int hash) =>
         Assert.Equal(hash, KeyPartition.Murmur2(System.Text.Encoding.UTF8.GetBytes(key)));
+
+    static Task<(int Code, string Output, string Error)> DoctorAsync(KafkaStage stage) => Programs.RunAsync(
+        ["doctor", "--data", stage.Data, "--urls", "http://127.0.0.1:0", .. stage.StoreSettings, .. stage.Cluster.Settings, "--Kafka:Partitions", $"{KafkaStage.Partitions}"]);
 
     static async Task<JsonElement> ReadyAsync(TestApp app)
     {
