@@ -1,6 +1,7 @@
 using System.Net;
 using Microsoft.AspNetCore.Authorization;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -30,6 +31,7 @@ using Tandem.Inference;
 using Tandem.Realtime;
 using Tandem.Reports;
 using Tandem.Roles;
+using Tandem.Transport;
 using Tandem.Users;
 
 namespace Tandem;
@@ -243,6 +245,9 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
             kestrel.Limits.MaxRequestBodySize = http.MaxBodyBytes;
             kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(15);
         }).UseUrls(_server.Urls).UseShutdownTimeout(http.ShutdownTimeout);
+        // With TLS a request's way begins with cryptography, which takes too long for a loop.
+        if (EventLoopTransport.IsSupported && !_server.Urls.Contains("https://", StringComparison.OrdinalIgnoreCase))
+            services.AddSingleton<IConnectionListenerFactory, EventLoopTransport>();
         services.Configure<HostOptions>(o => o.ShutdownTimeout = http.ShutdownTimeout + TimeSpan.FromSeconds(5));
         var app = _app = _builder.Build();
         _late.Services = app.Services;
@@ -307,9 +312,14 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         properties["__AuthorizationMiddlewareSet"] = true;
         app.UseMiddleware<RequestLog>();
         app.UseMiddleware<Entrance>();
-        foreach (var module in _modules.Where(m => _server.Runs(m.Name)))
+        var (doors, others) = (_modules.OfType<GatewayModule>(), _modules.Where(m => m is not GatewayModule));
+        foreach (var module in doors.Where(m => _server.Runs(m.Name)))
             module.Use(app);
         app.Use(Health.AnswerAlive);
+        // What stands above never blocks a thread.
+        app.UseMiddleware<OffLoop>();
+        foreach (var module in others.Where(m => _server.Runs(m.Name)))
+            module.Use(app);
         app.UseRouting();
         app.UseRequestTimeouts();
         app.UseMiddleware<EdgeMiddleware>();

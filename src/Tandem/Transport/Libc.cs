@@ -1,0 +1,149 @@
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace Tandem.Transport;
+
+/// <summary>The system calls of the transport: epoll(7), and the calls on sockets that never wait.</summary>
+static unsafe partial class Libc
+{
+    public const uint Readable = 0x001, Writable = 0x004, Failed = 0x008, HungUp = 0x010, PeerClosed = 0x2000, Exclusive = 1u << 28, EdgeTriggered = 1u << 31;
+    public const int Add = 1, Remove = 2;
+    public const int Interrupted = 4, Again = 11, TooManyInSystem = 23, TooManyInProcess = 24, NoMemory = 12, NoBuffers = 105, ConnectionAborted = 103;
+    public const int ShutdownSend = 1, ShutdownBoth = 2;
+    const int NonBlocking = 0x800, CloseOnExec = 0x80000, NoSignal = 0x4000, DontWait = 0x40;
+
+    [LibraryImport("libc", EntryPoint = "epoll_create1", SetLastError = true)]
+    private static partial int EpollCreate(int flags);
+
+    [LibraryImport("libc", EntryPoint = "epoll_ctl", SetLastError = true)]
+    private static partial int EpollControl(Descriptor epoll, int operation, SafeHandle descriptor, byte* @event);
+
+    [LibraryImport("libc", EntryPoint = "epoll_wait", SetLastError = true)]
+    private static partial int EpollWait(Descriptor epoll, byte* events, int count, int milliseconds);
+
+    [LibraryImport("libc", EntryPoint = "accept4", SetLastError = true)]
+    private static partial int Accept(SafeHandle listener, byte* address, int* length, int flags);
+
+    [LibraryImport("libc", EntryPoint = "getsockname", SetLastError = true)]
+    private static partial int SocketName(SafeHandle socket, byte* address, int* length);
+
+    [LibraryImport("libc", EntryPoint = "recv", SetLastError = true)]
+    private static partial nint Receive(Descriptor socket, byte* buffer, nuint length, int flags);
+
+    [LibraryImport("libc", EntryPoint = "sendmsg", SetLastError = true)]
+    private static partial nint Send(Descriptor socket, MessageHeader* message, int flags);
+
+    [LibraryImport("libc", EntryPoint = "shutdown", SetLastError = true)]
+    public static partial int Shutdown(Descriptor socket, int how);
+
+    [LibraryImport("libc", EntryPoint = "close", SetLastError = true)]
+    public static partial int Close(nint descriptor);
+
+    public static Descriptor EpollCreate() =>
+        EpollCreate(CloseOnExec) is >= 0 and var fd ? new Descriptor(fd) : throw new IOException($"epoll_create1 failed with error {Marshal.GetLastPInvokeError()}.");
+
+    /// <returns>0, or an error number.</returns>
+    public static int Control(Descriptor epoll, int operation, SafeHandle descriptor, uint events, long key)
+    {
+        var @event = stackalloc byte[EventSize];
+        *(uint*)@event = events;
+        *(long*)(@event + KeyOffset) = key;
+        return EpollControl(epoll, operation, descriptor, @event) == 0 ? 0 : Marshal.GetLastPInvokeError();
+    }
+
+    // struct epoll_event is packed on x86-64 and on nothing else.
+    public static readonly int KeyOffset = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 4 : 8;
+    public static readonly int EventSize = KeyOffset + 8;
+
+    /// <returns>How many events were written; a signal counts as none.</returns>
+    public static int Wait(Descriptor epoll, Span<byte> events)
+    {
+        fixed (byte* first = events)
+        {
+            var count = EpollWait(epoll, first, events.Length / EventSize, -1);
+            return count >= 0 ? count
+                : Marshal.GetLastPInvokeError() == Interrupted ? 0
+                : throw new IOException($"epoll_wait failed with error {Marshal.GetLastPInvokeError()}.");
+        }
+    }
+
+    /// <returns>0 with the socket and where it comes from, or an error number.</returns>
+    public static int Accept(SafeHandle listener, Span<byte> address, out Descriptor? socket)
+    {
+        fixed (byte* first = address)
+        {
+            var length = address.Length;
+            var fd = Accept(listener, first, &length, NonBlocking | CloseOnExec);
+            socket = fd >= 0 ? new Descriptor(fd) : null;
+            return fd >= 0 ? 0 : Marshal.GetLastPInvokeError();
+        }
+    }
+
+    public static bool TrySocketName(SafeHandle socket, Span<byte> address)
+    {
+        fixed (byte* first = address)
+        {
+            var length = address.Length;
+            return SocketName(socket, first, &length) == 0;
+        }
+    }
+
+    /// <returns>How many bytes were read, 0 at the end; below zero an error number.</returns>
+    public static int Receive(Descriptor socket, Span<byte> into)
+    {
+        fixed (byte* first = into)
+            while (true)
+            {
+                var count = (int)Receive(socket, first, (nuint)into.Length, DontWait);
+                if (count >= 0)
+                    return count;
+                if (Marshal.GetLastPInvokeError() is not Interrupted and var error)
+                    return -error;
+            }
+    }
+
+    /// <returns>How many bytes the system took; below zero an error number.</returns>
+    public static int Send(Descriptor socket, ReadOnlySpan<Part> parts)
+    {
+        fixed (Part* first = parts)
+            while (true)
+            {
+                var message = new MessageHeader { Parts = first, Count = (nuint)parts.Length };
+                var count = (int)Send(socket, &message, DontWait | NoSignal);
+                if (count >= 0)
+                    return count;
+                if (Marshal.GetLastPInvokeError() is not Interrupted and var error)
+                    return -error;
+            }
+    }
+
+    /// <summary>struct iovec.</summary>
+    public struct Part
+    {
+        public byte* Bytes;
+        public nuint Length;
+    }
+
+    /// <summary>struct msghdr, on 64-bit systems.</summary>
+    struct MessageHeader
+    {
+        public void* Name;
+        public nuint NameLength;
+        public Part* Parts;
+        public nuint Count;
+        public void* Control;
+        public nuint ControlLength;
+        public nuint Flags;
+    }
+}
+
+/// <summary>A file descriptor that is closed only when no call on it is under way: its number may be another connection's a moment later.</summary>
+sealed class Descriptor : SafeHandleMinusOneIsInvalid
+{
+    public Descriptor(int fd) : base(ownsHandle: true) => SetHandle(fd);
+
+    /// <summary>The number, as a key: not to be used in a call.</summary>
+    public int Number => (int)handle;
+
+    protected override bool ReleaseHandle() => Libc.Close(handle) == 0;
+}
