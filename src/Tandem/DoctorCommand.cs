@@ -27,7 +27,7 @@ static class DoctorCommand
         var command = new Command("doctor", "Check port, disk, permissions, clock and stores; exit code 1 when something is wrong") { json };
         command.SetAction(async (parsed, ct) =>
         {
-            var findings = new List<Finding> { Permissions(app), Disk(app), await PortAsync(app, ct), OpenFiles() };
+            var findings = new List<Finding> { Permissions(app), Disk(app), await PortAsync(app, ct), FilesLimit() };
             findings.AddRange(await Stores(app, host, ct));
             if (parsed.GetValue(json))
                 Console.WriteLine(JsonSerializer.Serialize(findings, new JsonSerializerOptions(Json.Options) { WriteIndented = true }));
@@ -123,15 +123,11 @@ static class DoctorCommand
         }
     }
 
-    static Finding OpenFiles()
+    static Finding FilesLimit()
     {
-        if (!File.Exists("/proc/self/limits"))
-            return new("open files", true, "no limit is known on this system");
-        var line = File.ReadLines("/proc/self/limits").First(l => l.StartsWith("Max open files", StringComparison.Ordinal));
-        var word = line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[3];
-        return !long.TryParse(word, out var limit) || limit >= EnoughFiles
-            ? new("open files", true, $"limit {word}")
-            : new("open files", false, $"limit {word}: raise it (ulimit -n {2 * EnoughFiles}) before serving many connections");
+        return Transport.OpenFiles.Limit is not { } limit ? new("open files", true, "no limit is known on this system")
+            : limit >= EnoughFiles ? new("open files", true, $"limit {limit}")
+            : new("open files", false, $"limit {limit}: raise it (ulimit -n {2 * EnoughFiles}) before serving many connections");
     }
 
     static async Task<List<Finding>> Stores(TandemApp app, ICommandHost host, CancellationToken ct)

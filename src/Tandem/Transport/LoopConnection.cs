@@ -14,6 +14,8 @@ sealed class LoopConnection : ConnectionContext, IDuplexPipe, IReadyHandler, ITh
     // So much of what a client still sends is taken after the last answer: closing a socket with something unread takes the answer from the client, too.
     const int MaxLeftover = 256 * 1024;
 
+    static int open;
+
     readonly Descriptor _socket;
     readonly EventLoop _loop;
     readonly SocketReader _reader;
@@ -31,7 +33,11 @@ sealed class LoopConnection : ConnectionContext, IDuplexPipe, IReadyHandler, ITh
         Transport = this;
         ConnectionClosed = _closed.Token;
         Features = new LoopFeatures(this);
+        Interlocked.Increment(ref open);
     }
+
+    /// <summary>How many there are in this process.</summary>
+    public static int Open => Volatile.Read(ref open);
 
     public override string ConnectionId
     {
@@ -108,6 +114,7 @@ sealed class LoopConnection : ConnectionContext, IDuplexPipe, IReadyHandler, ITh
     {
         _loop.Remove(_socket, _socket.Number, this);
         _socket.Dispose();
+        Interlocked.Decrement(ref open);
     }
 
     void ShutDown(int how)

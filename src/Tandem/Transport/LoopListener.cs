@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Threading.Channels;
@@ -15,6 +16,11 @@ sealed partial class LoopListener : IConnectionListener, IReadyHandler
     const int AddressSize = 28; // struct sockaddr_in6
 
     static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
+    static readonly TimeSpan WarningInterval = TimeSpan.FromMinutes(1);
+
+    // The program needs descriptors itself: those it has when it begins to listen, and some for the stores and for code that is loaded later.
+    static readonly Lazy<long> MaxConnections = new(() =>
+        OpenFiles.Limit is { } limit ? limit - OpenFiles.Count - Math.Clamp(limit / 8, 64, 1024) : long.MaxValue);
 
     readonly Socket _socket;
     readonly MemoryPool<byte> _pool;
@@ -24,11 +30,13 @@ sealed partial class LoopListener : IConnectionListener, IReadyHandler
     readonly Timer _again;
     readonly int _number;
     int _next;
+    long _warnedAt;
     bool _isPaused;
     bool _isUnbound;
 
     public LoopListener(Socket socket, MemoryPool<byte> pool, ILogger logger)
     {
+        _ = MaxConnections.Value;
         (_socket, _pool, _logger) = (socket, pool, logger);
         _number = (int)socket.SafeHandle.DangerousGetHandle();
         EndPoint = socket.LocalEndPoint!; // bound
@@ -55,6 +63,12 @@ sealed partial class LoopListener : IConnectionListener, IReadyHandler
         Span<byte> address = stackalloc byte[AddressSize];
         for (var n = 0; n < AcceptsAtOnce; n++)
         {
+            if (LoopConnection.Open >= MaxConnections.Value)
+            {
+                Wait();
+                return;
+            }
+
             int error;
             Descriptor? socket;
             try
@@ -70,7 +84,7 @@ sealed partial class LoopListener : IConnectionListener, IReadyHandler
                 Take(socket, SocketAddresses.Read(address));
             else if (error is Libc.TooManyInProcess or Libc.TooManyInSystem or Libc.NoMemory or Libc.NoBuffers)
             {
-                Wait(error);
+                Wait();
                 return;
             }
             else if (error is not (Libc.Interrupted or Libc.ConnectionAborted))
@@ -133,7 +147,7 @@ sealed partial class LoopListener : IConnectionListener, IReadyHandler
     }
 
     /// <summary>Connections wait with the system until descriptors are free again; being told of them all the time would help nobody.</summary>
-    void Wait(int error)
+    void Wait()
     {
         lock (_lock)
         {
@@ -142,9 +156,12 @@ sealed partial class LoopListener : IConnectionListener, IReadyHandler
             _isPaused = true;
             Leave();
             _again.Change(Pause, Timeout.InfiniteTimeSpan);
+            if (_warnedAt != 0 && Stopwatch.GetElapsedTime(_warnedAt) < WarningInterval)
+                return;
+            _warnedAt = Stopwatch.GetTimestamp();
         }
 
-        CannotAccept(_logger, EndPoint, error);
+        CannotAccept(_logger, EndPoint, LoopConnection.Open);
     }
 
     void Resume()
@@ -158,6 +175,6 @@ sealed partial class LoopListener : IConnectionListener, IReadyHandler
         }
     }
 
-    [LoggerMessage(1120, LogLevel.Warning, "Connections to {Address} wait: no file descriptor or no memory is left for them (error {Error}). Raise the limit of open files (ulimit -n, LimitNOFILE); tandem doctor shows it")]
-    static partial void CannotAccept(ILogger logger, EndPoint address, int error);
+    [LoggerMessage(1120, LogLevel.Warning, "{Open} connections are open, and more to {Address} wait: no file descriptors are left for them. Raise the limit of open files (ulimit -n, LimitNOFILE); tandem doctor shows it")]
+    static partial void CannotAccept(ILogger logger, EndPoint address, int open);
 }
