@@ -24,6 +24,8 @@ static class Monitoring
         var telemetry = parts.Settings.Read<TelemetryOptions>(builder.Services, "Telemetry");
         builder.Logging.SetMinimumLevel(log.Level)
             .AddFilter("Microsoft", LogLevel.Warning)
+            // It would begin an activity for every request, probes included; RequestLog does it for those that say something.
+            .AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None)
             .AddFilter("System", LogLevel.Warning)
             .AddFilter("OpenIddict", LogLevel.Warning)
             .AddFilter("Yarp", LogLevel.Error)

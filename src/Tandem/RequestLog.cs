@@ -4,20 +4,17 @@ using Microsoft.Extensions.Logging;
 
 namespace Tandem;
 
-/// <summary>One line per request: method, path (never the query: it may hold a token), status and time.</summary>
+/// <summary>One line per request: method, path (never the query: it may hold a token), status and time; and the trace it belongs to.</summary>
 sealed partial class RequestLog(RequestDelegate next, ILogger<RequestLog> logger)
 {
-    public Task InvokeAsync(HttpContext context)
-    {
-        // Probes ask every second and say nothing.
-        if (!logger.IsEnabled(LogLevel.Information) || context.Request.Path.Value is "/health" or "/health/ready" or "/metrics")
-            return next(context);
-        return LogAsync(context);
-    }
+    // Probes ask every second and say nothing.
+    public Task InvokeAsync(HttpContext context) => context.Request.Path.Value is "/health" or "/health/ready" or "/metrics" ? next(context) : LogAsync(context);
 
     async Task LogAsync(HttpContext context)
     {
         var started = Stopwatch.GetTimestamp();
+        // There is one already where traces are recorded.
+        using var activity = Activity.Current is null ? Begin(context.Request.Headers) : null;
         try
         {
             await next(context);
@@ -26,6 +23,19 @@ sealed partial class RequestLog(RequestDelegate next, ILogger<RequestLog> logger
         {
             Answered(logger, context.Request.Method, context.Request.Path, context.Response.StatusCode, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
         }
+    }
+
+    /// <summary>Gives the request its trace id, the caller's if it has one, for problems, logs, events and the services that it asks.</summary>
+    static Activity Begin(IHeaderDictionary headers)
+    {
+        var activity = new Activity("request");
+        if (ActivityContext.TryParse(headers.TraceParent, headers.TraceState, isRemote: true, out var caller))
+        {
+            activity.SetParentId(caller.TraceId, caller.SpanId, caller.TraceFlags);
+            activity.TraceStateString = caller.TraceState;
+        }
+
+        return activity.Start();
     }
 
     [LoggerMessage(1101, LogLevel.Information, "{Method} {Path} {Status} {Milliseconds:0.0} ms")]

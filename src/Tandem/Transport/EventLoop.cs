@@ -19,7 +19,7 @@ sealed class EventLoop
     static readonly Lazy<EventLoop[]> Shared = new(() => [.. Enumerable.Range(0, Environment.ProcessorCount).Select(n => new EventLoop(n))]);
 
     [ThreadStatic]
-    static EventLoop? current;
+    static EventLoop? _current;
 
     readonly Descriptor _epoll = Libc.EpollCreate();
     readonly Lock _lock = new();
@@ -31,7 +31,7 @@ sealed class EventLoop
     public static EventLoop[] All => Shared.Value;
 
     /// <summary>Whether the calling thread is a loop's: whoever waits there makes all its connections wait.</summary>
-    public static bool IsCurrent => current is not null;
+    public static bool IsCurrent => _current is not null;
 
     /// <param name="number">The descriptor's number, the key of its events.</param>
     /// <returns>0, or an error number.</returns>
@@ -63,7 +63,7 @@ sealed class EventLoop
 
     void Run()
     {
-        current = this;
+        _current = this;
         Span<byte> events = new byte[EventsAtOnce * Libc.EventSize];
         while (true)
         {

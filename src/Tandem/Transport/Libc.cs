@@ -30,8 +30,11 @@ static unsafe partial class Libc
     [LibraryImport("libc", EntryPoint = "recv", SetLastError = true)]
     private static partial nint Receive(Descriptor socket, byte* buffer, nuint length, int flags);
 
+    [LibraryImport("libc", EntryPoint = "send", SetLastError = true)]
+    private static partial nint Send(Descriptor socket, byte* buffer, nuint length, int flags);
+
     [LibraryImport("libc", EntryPoint = "sendmsg", SetLastError = true)]
-    private static partial nint Send(Descriptor socket, MessageHeader* message, int flags);
+    private static partial nint SendMessage(Descriptor socket, MessageHeader* message, int flags);
 
     [LibraryImport("libc", EntryPoint = "shutdown", SetLastError = true)]
     public static partial int Shutdown(Descriptor socket, int how);
@@ -103,13 +106,27 @@ static unsafe partial class Libc
     }
 
     /// <returns>How many bytes the system took; below zero an error number.</returns>
+    public static int Send(Descriptor socket, ReadOnlySpan<byte> bytes)
+    {
+        fixed (byte* first = bytes)
+            while (true)
+            {
+                var count = (int)Send(socket, first, (nuint)bytes.Length, DontWait | NoSignal);
+                if (count >= 0)
+                    return count;
+                if (Marshal.GetLastPInvokeError() is not Interrupted and var error)
+                    return -error;
+            }
+    }
+
+    /// <summary>The same of several pieces.</summary>
     public static int Send(Descriptor socket, ReadOnlySpan<Part> parts)
     {
         fixed (Part* first = parts)
             while (true)
             {
                 var message = new MessageHeader { Parts = first, Count = (nuint)parts.Length };
-                var count = (int)Send(socket, &message, DontWait | NoSignal);
+                var count = (int)SendMessage(socket, &message, DontWait | NoSignal);
                 if (count >= 0)
                     return count;
                 if (Marshal.GetLastPInvokeError() is not Interrupted and var error)

@@ -14,7 +14,7 @@ sealed class LoopConnection : ConnectionContext, IDuplexPipe, IReadyHandler, ITh
     // So much of what a client still sends is taken after the last answer: closing a socket with something unread takes the answer from the client, too.
     const int MaxLeftover = 256 * 1024;
 
-    static int open;
+    static int _open;
 
     readonly Descriptor _socket;
     readonly EventLoop _loop;
@@ -33,11 +33,11 @@ sealed class LoopConnection : ConnectionContext, IDuplexPipe, IReadyHandler, ITh
         Transport = this;
         ConnectionClosed = _closed.Token;
         Features = new LoopFeatures(this);
-        Interlocked.Increment(ref open);
+        Interlocked.Increment(ref _open);
     }
 
     /// <summary>How many there are in this process.</summary>
-    public static int Open => Volatile.Read(ref open);
+    public static int Open => Volatile.Read(ref _open);
 
     public override string ConnectionId
     {
@@ -114,7 +114,7 @@ sealed class LoopConnection : ConnectionContext, IDuplexPipe, IReadyHandler, ITh
     {
         _loop.Remove(_socket, _socket.Number, this);
         _socket.Dispose();
-        Interlocked.Decrement(ref open);
+        Interlocked.Decrement(ref _open);
     }
 
     void ShutDown(int how)

@@ -187,11 +187,7 @@ sealed class SocketWriter(Descriptor socket, LoopConnection connection) : PipeWr
         try
         {
             if (_first!.Following is null)
-                fixed (byte* bytes = _first.Memory.Span)
-                {
-                    var part = new Libc.Part { Bytes = bytes + _sent, Length = (nuint)(_first.Filled - _sent) };
-                    return Libc.Send(socket, new(in part));
-                }
+                return Libc.Send(socket, _first.Memory.Span[_sent..]);
 
             Span<Libc.Part> parts = stackalloc Libc.Part[PartsAtOnce];
             var pins = new MemoryHandle[PartsAtOnce];
