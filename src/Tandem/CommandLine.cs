@@ -8,6 +8,7 @@ using Tandem.Core.Configuration;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Deploy;
+using Tandem.Guide;
 
 namespace Tandem;
 
@@ -53,6 +54,7 @@ static class CommandLine
         root.Add(GrowCommand.Make(app, http));
         root.Add(DeployCommand.Make(app));
         root.Add(RestartCommand.Make());
+        root.Add(GuideCommand.Make());
 
         var parsed = root.Parse(words);
         var code = await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = StopTimeout });

@@ -9,8 +9,7 @@ static unsafe partial class Libc
     public const uint Readable = 0x001, Writable = 0x004, Failed = 0x008, HungUp = 0x010, PeerClosed = 0x2000, Exclusive = 1u << 28, EdgeTriggered = 1u << 31;
     public const int Add = 1, Remove = 2;
     public const int Interrupted = 4, Again = 11, TooManyInSystem = 23, TooManyInProcess = 24, NoMemory = 12, NoBuffers = 105, ConnectionAborted = 103;
-    public const int ShutdownSend = 1, ShutdownBoth = 2;
-    const int NonBlocking = 0x800, CloseOnExec = 0x80000, NoSignal = 0x4000, DontWait = 0x40;
+    const int ShutdownSend = 1, NonBlocking = 0x800, CloseOnExec = 0x80000, NoSignal = 0x4000, DontWait = 0x40;
 
     [LibraryImport("libc", EntryPoint = "epoll_create1", SetLastError = true)]
     private static partial int EpollCreate(int flags);
@@ -37,7 +36,10 @@ static unsafe partial class Libc
     private static partial nint SendMessage(Descriptor socket, MessageHeader* message, int flags);
 
     [LibraryImport("libc", EntryPoint = "shutdown", SetLastError = true)]
-    public static partial int Shutdown(Descriptor socket, int how);
+    private static partial int Shutdown(Descriptor socket, int how);
+
+    [LibraryImport("libc", EntryPoint = "connect", SetLastError = true)]
+    private static partial int Connect(Descriptor socket, byte* address, int length);
 
     [LibraryImport("libc", EntryPoint = "close", SetLastError = true)]
     public static partial int Close(nint descriptor);
@@ -132,6 +134,17 @@ static unsafe partial class Libc
                 if (Marshal.GetLastPInvokeError() is not Interrupted and var error)
                     return -error;
             }
+    }
+
+    /// <summary>Says that nothing more will be sent.</summary>
+    public static void EndSending(Descriptor socket) => _ = Shutdown(socket, ShutdownSend); // fails when the other side was faster
+
+    /// <summary>Tells the other side by a reset that what it has is not all (connect(2) to no family dissolves the connection and leaves the socket).</summary>
+    public static void Reset(Descriptor socket)
+    {
+        var unspecified = stackalloc byte[16];
+        new Span<byte>(unspecified, 16).Clear();
+        _ = Connect(socket, unspecified, 16); // fails when the other side was faster
     }
 
     /// <summary>struct iovec.</summary>

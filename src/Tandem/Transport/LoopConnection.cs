@@ -89,7 +89,7 @@ sealed class LoopConnection : ConnectionContext, IDuplexPipe, IReadyHandler, ITh
     {
         _writer.Abort();
         _reader.Abort(abortReason);
-        ShutDown(Libc.ShutdownBoth);
+        Tell(Libc.Reset);
         End();
     }
 
@@ -102,7 +102,7 @@ sealed class LoopConnection : ConnectionContext, IDuplexPipe, IReadyHandler, ITh
             return ValueTask.CompletedTask;
         _writer.Complete();
         _reader.Complete();
-        ShutDown(Libc.ShutdownSend);
+        Tell(Libc.EndSending);
         TakeLeftover();
         Drop();
         End();
@@ -117,11 +117,11 @@ sealed class LoopConnection : ConnectionContext, IDuplexPipe, IReadyHandler, ITh
         Interlocked.Decrement(ref _open);
     }
 
-    void ShutDown(int how)
+    void Tell(Action<Descriptor> what)
     {
         try
         {
-            _ = Libc.Shutdown(_socket, how); // fails when the other side was faster
+            what(_socket);
         }
         catch (ObjectDisposedException)
         {

@@ -205,6 +205,26 @@ public sealed class TransportTests
         }
     }
 
+    /// <summary>An end would pass for that of a body that ends with its connection, and a client would take half for all; clients also repeat what merely ended.</summary>
+    [Fact]
+    public async Task An_answer_that_is_given_up_ends_with_a_reset_and_not_as_if_it_were_whole()
+    {
+        var half = new SemaphoreSlim(0);
+        await using var app = await TestApp.StartAsync(a => a.MapGet("/half", async (HttpContext context) =>
+        {
+            await context.Response.WriteAsync("half");
+            await context.Response.Body.FlushAsync();
+            Assert.True(await half.WaitAsync(TimeSpan.FromSeconds(30), Ct));
+            context.Abort();
+        }).AllowAnonymous());
+        using var connection = await ConnectAsync(app);
+        await connection.SendAsync("GET /half HTTP/1.0\r\nHost: a\r\n\r\n");
+        await connection.ReadAsync("half");
+        half.Release();
+        var e = await Assert.ThrowsAsync<SocketException>(() => connection.ReadAsync("more"));
+        Assert.Equal(SocketError.ConnectionReset, e.SocketErrorCode);
+    }
+
     [Fact]
     public async Task A_refusal_reaches_a_client_that_is_still_sending()
     {
