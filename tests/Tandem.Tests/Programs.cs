@@ -8,7 +8,7 @@ static class Programs
     public static Process Start(params string[] args) => StartBy([], args);
 
     /// <param name="by">A command that starts another one, and what it is to begin with.</param>
-    static Process StartBy(string[] by, string[] args)
+    public static Process StartBy(string[] by, string[] args)
     {
         string[] command = [.. by, Path.Combine(AppContext.BaseDirectory, "Tandem.Server")];
         var start = new ProcessStartInfo(command[0], command[1..])

@@ -40,7 +40,8 @@ public sealed class BenchCommandTests : IDisposable
     public async Task A_signal_stops_everything_that_was_started_and_keeps_the_run(string signal)
     {
         TestStores.OnlyEmbedded();
-        using var process = Programs.Start("bench", "run", "http", "--quick", "--peer", "tandem", "--out", _out);
+        // A shell that runs the suite in the background has it ignored, and children inherit that.
+        using var process = Programs.StartBy(["env", "--default-signal=INT"], ["bench", "run", "http", "--quick", "--peer", "tandem", "--out", _out]);
         var complained = process.StandardError.ReadToEndAsync(Ct);
         // The server of the bench is up when it has threads enough to answer; then comes the signal.
         await Eventually.TrueAsync(() => Task.FromResult(ProcessTree.Members(process.Id).Count > 1 || process.HasExited), seconds: 60);
