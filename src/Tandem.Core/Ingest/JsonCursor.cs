@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Text;
 using System.Numerics;
 using System.Runtime.CompilerServices;
@@ -16,6 +17,7 @@ sealed unsafe class JsonCursor
 {
     public const int Padding = 64;
 
+    const int NoMember = -1;
     const int MaxDepth = 64;
 
     // Ten to the 22 is the last power that a double holds exactly (Clinger 1990).
@@ -31,6 +33,7 @@ sealed unsafe class JsonCursor
     byte* _p;
     byte* _end;
     bool _last;
+    readonly SharedStrings _shared = new();
     char[] _chars = new char[256];
 
     /// <summary>Starts on a block.</summary>
@@ -122,7 +125,7 @@ sealed unsafe class JsonCursor
     {
         if (Peek() != '"')
             throw Wrong("a name in quotes");
-        var name = ReadString() ?? ""; // a string, as its quote says
+        var name = ReadString(NoMember) ?? ""; // a string, as its quote says
         if (Peek() != ':')
             throw Wrong("a colon");
         _p++;
@@ -150,9 +153,10 @@ sealed unsafe class JsonCursor
         return true;
     }
 
+    /// <param name="member">The number of the member that it is a value of, from 0 on: its repeated values are one string.</param>
     /// <returns>Null for <c>null</c>.</returns>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public string? ReadString()
+    public string? ReadString(int member)
     {
         if (Peek() != '"')
             return TryNull() ? null : throw Wrong("a string");
@@ -163,7 +167,11 @@ sealed unsafe class JsonCursor
         {
             _p = q + 1;
             var length = (int)(q - text);
-            return length == 0 ? "" : wide == 0 ? Encoding.Latin1.GetString(text, length) : Decode(text, length);
+            if (length == 0)
+                return "";
+            if (length > SharedStrings.MaxLength || member == NoMember || !_shared.Wants(member))
+                return Decode(text, length, wide);
+            return _shared.Find(member, text, length, out var slot) ?? _shared.Keep(slot, Decode(text, length, wide));
         }
 
         return *q == '\\' ? ReadEscaped(text) : throw ControlCharacter(q);
@@ -215,8 +223,10 @@ sealed unsafe class JsonCursor
         }
     }
 
-    string Decode(byte* text, int length)
+    string Decode(byte* text, int length, uint wide)
     {
+        if (wide == 0)
+            return Encoding.Latin1.GetString(text, length);
         try
         {
             return Utf8.GetString(text, length);
@@ -454,22 +464,30 @@ sealed unsafe class JsonCursor
     /// <returns>Null for <c>null</c>.</returns>
     public List<TItem>? ReadList<TItem>(Func<JsonCursor, TItem> item)
     {
-        if (TryNull())
+        if (!TryBeginArray(out var isEmpty))
             return null;
-        if (Peek() != '[')
-            throw Wrong("an array");
-        _p++;
         var items = new List<TItem>();
-        if (Peek() == ']')
-        {
-            _p++;
+        if (isEmpty)
             return items;
-        }
-
         do
             items.Add(item(this));
         while (MoreItems());
         return items;
+    }
+
+    /// <returns>False for <c>null</c>.</returns>
+    bool TryBeginArray(out bool isEmpty)
+    {
+        isEmpty = false;
+        if (TryNull())
+            return false;
+        if (Peek() != '[')
+            throw Wrong("an array");
+        _p++;
+        isEmpty = Peek() == ']';
+        if (isEmpty)
+            _p++;
+        return true;
     }
 
     bool MoreItems()
@@ -481,7 +499,38 @@ sealed unsafe class JsonCursor
         return c == ',';
     }
 
-    public TItem[]? ReadArray<TItem>(Func<JsonCursor, TItem> item) => ReadList(item)?.ToArray();
+    /// <summary>The same as an array.</summary>
+    public TItem[]? ReadArray<TItem>(Func<JsonCursor, TItem> item)
+    {
+        if (!TryBeginArray(out var isEmpty))
+            return null;
+        if (isEmpty)
+            return [];
+        var (items, count) = (ArrayPool<TItem>.Shared.Rent(4), 0);
+        do
+        {
+            if (count == items.Length)
+            {
+                var more = ArrayPool<TItem>.Shared.Rent(2 * count);
+                items.CopyTo(more, 0);
+                Return(items, count);
+                items = more;
+            }
+
+            items[count++] = item(this);
+        }
+        while (MoreItems());
+        var array = items.AsSpan(0, count).ToArray();
+        Return(items, count);
+        return array;
+
+        static void Return(TItem[] items, int count)
+        {
+            if (RuntimeHelpers.IsReferenceOrContainsReferences<TItem>())
+                items.AsSpan(0, count).Clear();
+            ArrayPool<TItem>.Shared.Return(items);
+        }
+    }
 
     /// <summary>A value of a type that has no way of its own here.</summary>
     public TValue? ReadOther<TValue>(JsonSerializerOptions options)

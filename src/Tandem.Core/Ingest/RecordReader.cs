@@ -35,30 +35,32 @@ static class RecordReader
     static Func<JsonCursor, T> Compile<T>()
     {
         var cursor = Expression.Parameter(typeof(JsonCursor), "cursor");
-        return Expression.Lambda<Func<JsonCursor, T>>(Value(cursor, typeof(T), []), cursor).Compile();
+        return Expression.Lambda<Func<JsonCursor, T>>(Value(cursor, typeof(T), [], new StrongBox<int>()), cursor).Compile();
     }
 
     /// <summary>An expression that reads a value of a type.</summary>
     /// <param name="around">The types it is inside of: one that holds itself is left to the serializer.</param>
-    static Expression Value(ParameterExpression cursor, Type type, HashSet<Type> around)
+    /// <param name="strings">How many string values have a number.</param>
+    static Expression Value(ParameterExpression cursor, Type type, HashSet<Type> around, StrongBox<int> strings)
     {
+        if (type == typeof(string))
+            return Expression.Call(cursor, nameof(JsonCursor.ReadString), null, Expression.Constant(strings.Value++));
         if (Primitive(type) is { } method)
             return Expression.Call(cursor, method, null);
         if (Nullable.GetUnderlyingType(type) is { } underlying)
-            return OrNull(cursor, type, Expression.Convert(Value(cursor, underlying, around), type));
+            return OrNull(cursor, type, Expression.Convert(Value(cursor, underlying, around, strings), type));
         if (type.IsGenericType && type.GetGenericTypeDefinition() == typeof(List<>) && !around.Contains(type))
-            return Items(cursor, nameof(JsonCursor.ReadList), type.GetGenericArguments()[0], around);
+            return Items(cursor, nameof(JsonCursor.ReadList), type.GetGenericArguments()[0], around, strings);
         if (type.IsSZArray && type != typeof(byte[]))
-            return Items(cursor, nameof(JsonCursor.ReadArray), type.GetElementType()!, around); // an array has one
+            return Items(cursor, nameof(JsonCursor.ReadArray), type.GetElementType()!, around, strings); // an array has one
         return Shape.Of(type) is { } shape && !around.Contains(type)
-            ? Record(cursor, shape, [.. around, type])
+            ? Record(cursor, shape, [.. around, type], strings)
             : Expression.Call(cursor, typeof(JsonCursor).GetMethod(nameof(JsonCursor.ReadOther))!.MakeGenericMethod(type), Expression.Constant(Options)); // is there
     }
 
     static string? Primitive(Type type) => Type.GetTypeCode(type) switch
     {
         _ when type.IsEnum => null,
-        TypeCode.String => nameof(JsonCursor.ReadString),
         TypeCode.Boolean => nameof(JsonCursor.ReadBoolean),
         TypeCode.Int32 => nameof(JsonCursor.ReadInt32),
         TypeCode.Int64 => nameof(JsonCursor.ReadInt64),
@@ -71,15 +73,15 @@ static class RecordReader
     static Expression OrNull(ParameterExpression cursor, Type type, Expression value) =>
         Expression.Condition(Expression.Call(cursor, nameof(JsonCursor.TryNull), null), Expression.Default(type), value);
 
-    static Expression Items(ParameterExpression cursor, string method, Type item, HashSet<Type> around)
+    static Expression Items(ParameterExpression cursor, string method, Type item, HashSet<Type> around, StrongBox<int> strings)
     {
         var each = Expression.Parameter(typeof(JsonCursor), "item");
-        var reader = Expression.Lambda(typeof(Func<,>).MakeGenericType(typeof(JsonCursor), item), Value(each, item, around), each);
+        var reader = Expression.Lambda(typeof(Func<,>).MakeGenericType(typeof(JsonCursor), item), Value(each, item, around, strings), each);
         return Expression.Call(cursor, method, [item], Expression.Constant(reader.Compile()));
     }
 
     /// <summary>Every member into a variable, then the constructor, then what is set beside it.</summary>
-    static Expression Record(ParameterExpression cursor, Shape shape, HashSet<Type> around)
+    static Expression Record(ParameterExpression cursor, Shape shape, HashSet<Type> around, StrongBox<int> strings)
     {
         var names = Expression.Constant(new MemberNames([.. shape.Members.Select(m => m.Name)]));
         var at = Expression.Variable(typeof(int), "at");
@@ -89,7 +91,7 @@ static class RecordReader
         var cases = shape.Members.Select((m, i) => Expression.SwitchCase(
             Expression.Block(
                 typeof(void),
-                Expression.Assign(values[i], Value(cursor, m.Type, around)),
+                Expression.Assign(values[i], Value(cursor, m.Type, around, strings)),
                 Expression.OrAssign(seen, Expression.Constant(1UL << i))),
             Expression.Constant(i)));
         var skip = Expression.Call(cursor, nameof(JsonCursor.Skip), null);

@@ -37,6 +37,20 @@ public sealed class JsonRecordsTests
         Assert.Empty(await ReadAsync<Point>(" [ ] "));
     }
 
+    public sealed record Labelled(string Kind, string Unique, string[] Tags);
+
+    [Fact]
+    public async Task Short_strings_that_repeat_are_one_and_none_is_taken_for_another()
+    {
+        // Of all lengths around the longest that are looked for, and some that differ in one letter or in their end alone.
+        string[] kinds = [.. Enumerable.Range(1, 40).SelectMany(n => new[] { new string('a', n), new string('a', n - 1) + 'b', 'ü' + new string('a', n - 1) })];
+        var records = Enumerable.Range(0, 5000).Select(i => new Labelled(kinds[i % 7 * i % kinds.Length], $"{i}", [kinds[i % kinds.Length], "x"])).ToList();
+        var read = await ReadAsync<Labelled>(JsonSerializer.Serialize(records, RecordReader.Options));
+        Assert.Equal(records.Select(r => (r.Kind, r.Unique, string.Join('|', r.Tags))), read.Select(r => (r.Kind, r.Unique, string.Join('|', r.Tags))));
+        Assert.Single(read.Select(r => r.Tags[1]).Distinct(ReferenceEqualityComparer.Instance));
+        Assert.True(read.Where(r => r.Kind.Length == 3).Select(r => r.Kind).Distinct(ReferenceEqualityComparer.Instance).Count() < 300);
+    }
+
     [Fact]
     public async Task Records_longer_than_a_block_and_across_blocks_are_read_whole()
     {
