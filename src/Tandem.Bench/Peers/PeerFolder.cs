@@ -22,6 +22,9 @@ sealed class PeerFolder(string root)
         "wrk", "python3", "python3-dev", "python3-fastapi", "python3-uvicorn", "uvicorn", "python3-uvloop", "python3-httptools", "gunicorn", "python3-flask",
         "python3-django", "python3-orjson", "cython3", "gcc", "g++", "libc6-dev", "libsimdjson-dev", "golang-go", "golang-github-gin-gonic-gin-dev",
         "golang-github-valyala-fasthttp-dev",
+        // For the benchmark backend.
+        "postgresql", "golang-github-jackc-pgx-v4-dev", "golang-github-mattn-go-sqlite3-dev", "golang-github-golang-jwt-jwt-v5-dev", "golang-golang-x-crypto-dev",
+        "python3-asyncpg", "python3-jwt", "python3-cryptography", "python3-argon2", "python3-python-multipart",
     ];
 
     // Kept apart from the line that runs in it: "$0" is the folder.

@@ -1,0 +1,59 @@
+namespace Tandem.Bench.Backend;
+
+/// <summary>One kind of request: how it is made in load, and what is compared before.</summary>
+/// <param name="Name">In the cells.</param>
+/// <param name="Load">What wrk asks.</param>
+/// <param name="Checks">Good and bad requests with the answers that the contract has for them.</param>
+sealed record BackendWork(string Name, LoadRequest Load, params Check[] Checks)
+{
+    // Drawn numbers of equal length.
+    static readonly (int, int) EightDigits = (10_000_000, 99_999_999), TwoDigits = (10, 99);
+    static readonly (int, int) SomeUser = (2, Seed.Users);
+
+    const string UserTwo = """{"id":2,"email":"user2@example.com","name":"User 2","created_at":"2026-01-01T00:00:00Z","is_active":true}""";
+
+    /// <summary>For people.</summary>
+    public static string Describe(string name) => All.FirstOrDefault(w => w.Name == name)?.Load is { } load
+        ? $"{load.Method} {load.Path.Replace("%d", "{id}", StringComparison.Ordinal)}" : name;
+
+    public static IReadOnlyList<BackendWork> All { get; } =
+    [
+        new("get-user", new("GET", "/users/%d", null, SomeUser),
+            new("GET", "/users/2", null, 200, UserTwo),
+            new("GET", "/users/1000000", null, 404),
+            new("GET", "/users/two", null, Check.Refused),
+            new("GET", "/users/2", null, 401, HasToken: false)),
+        new("list-users", new("GET", "/users?limit=10", null),
+            new("GET", "/users?limit=2", null, 200,
+                $$"""[{"id":1,"email":"{{Seed.Administrator}}","name":"Administrator","created_at":"2026-01-01T00:00:00Z","is_active":true},{{UserTwo}}]"""),
+            new("GET", "/users?skip=1&limit=1", null, 200, $"[{UserTwo}]"),
+            new("GET", "/users?limit=0", null, Check.Refused),
+            new("GET", "/users?limit=101", null, Check.Refused),
+            new("GET", "/users?skip=-1", null, Check.Refused),
+            new("GET", "/users?limit=ten", null, Check.Refused),
+            new("GET", "/users?limit=10", null, 401, HasToken: false)),
+        // The first user only: its name is as it was when the next work begins.
+        new("patch-user", new("PATCH", "/users/%d", """{"name":"Name %d"}""", SomeUser, EightDigits),
+            new("PATCH", "/users/3", """{"name":"Somebody else"}""", 200, """{"id":3,"email":"user3@example.com","name":"Somebody else","created_at":"2026-01-01T00:00:00Z","is_active":true}"""),
+            new("PATCH", "/users/3", "{}", 200, """{"id":3,"email":"user3@example.com","name":"Somebody else","created_at":"2026-01-01T00:00:00Z","is_active":true}"""),
+            new("PATCH", "/users/3", """{"name":""}""", Check.Refused),
+            new("PATCH", "/users/3", """{"name":"   "}""", Check.Refused),
+            new("PATCH", "/users/3", $$"""{"name":"{{new string('x', 201)}}"}""", Check.Refused),
+            new("PATCH", "/users/3", """{"name":3}""", Check.Refused),
+            new("PATCH", "/users/3", """{"is_active":"yes"}""", Check.Refused),
+            new("PATCH", "/users/3", """{"name":""", Check.Refused),
+            new("PATCH", "/users/1000000", """{"name":"Nobody"}""", 404),
+            new("PATCH", "/users/3", """{"name":"Nobody"}""", 401, HasToken: false)),
+        new("post-item", new("POST", "/items", """{"name":"Item %d","price":%d.5}""", EightDigits, TwoDigits),
+            new("POST", "/items", """{"name":"Tea","price":12.5}""", 201, """{"id":"*","name":"Tea","price":12.5}"""),
+            new("POST", "/items", """{"name":"Water","price":0}""", 201, """{"id":"*","name":"Water","price":0}"""),
+            new("POST", "/items", """{"name":"Tea"}""", Check.Refused),
+            new("POST", "/items", """{"price":12.5}""", Check.Refused),
+            new("POST", "/items", """{"name":null,"price":12.5}""", Check.Refused),
+            new("POST", "/items", """{"name":"Tea","price":"12.5"}""", Check.Refused),
+            new("POST", "/items", """{"name":7,"price":12.5}""", Check.Refused),
+            new("POST", "/items", "", Check.Refused),
+            new("POST", "/items", "[]", Check.Refused),
+            new("POST", "/items", """{"name":"Tea","price":12.5}""", 401, HasToken: false)),
+    ];
+}

@@ -1,0 +1,79 @@
+using System.Net.Http.Json;
+using System.Text.Json;
+using Tandem.Bench.Benchmarks;
+using Tandem.Bench.Peers;
+
+namespace Tandem.Bench.Backend;
+
+/// <summary>A peer that serves, its database filled, with a token of the administrator.</summary>
+sealed class RunningBackend(Server server, HttpClient http, string token)
+{
+    static readonly Dictionary<string, string> Administrator = new() { ["TANDEM_ADMIN__EMAIL"] = Seed.Administrator, ["TANDEM_ADMIN__PASSWORD"] = Seed.Password };
+
+    public Server Server => server;
+
+    /// <summary>The Lua with which wrk asks for this work.</summary>
+    public string Requests(BackendWork work) => work.Load.Lua($"127.0.0.1:{server.Port}", token);
+
+    public static async Task<RunningBackend> OnPostgresAsync(Session session, Peer peer, BackendFiles files, PostgresServer postgres, CancellationToken ct)
+    {
+        var database = peer.Name.Replace('-', '_');
+        await postgres.CreateDatabaseAsync(database, ct);
+        var more = new Dictionary<string, string> { ["database"] = database, ["database_port"] = $"{postgres.Port}", ["pool_per_core"] = $"{BackendPeers.PoolPerCore}" };
+        return await StartAsync(session, peer, files, more, c => Seed.TandemAsync(postgres, database, c), c => Seed.PeerAsync(postgres, database, c), ct);
+    }
+
+    public static Task<RunningBackend> OnSqliteAsync(Session session, Peer peer, BackendFiles files, CancellationToken ct) => StartAsync(session, peer, files, [],
+        c => Seed.TandemAsync(files.Outside($"{peer.Name}/tandem.db"), c), c => Seed.PeerAsync(files.Outside($"{peer.Name}/backend.db"), c), ct);
+
+    static async Task<RunningBackend> StartAsync(
+        Session session, Peer peer, BackendFiles files, Dictionary<string, string> more, Func<CancellationToken, Task> seedTandem, Func<CancellationToken, Task> seedPeer, CancellationToken ct)
+    {
+        Directory.CreateDirectory(files.Outside(peer.Name));
+        var data = files.Of(peer, peer.Name);
+        if (peer.IsHere)
+        {
+            // It makes its own tables, and its embedded store has one writer: it is stopped while they are filled.
+            var first = await Server.StartAsync(session, peer, ct, data: data, environment: Administrator, more: more);
+            await first.DisposeAsync();
+            await seedTandem(ct);
+        }
+        else
+        {
+            Seed.WriteKey(files.Outside($"{peer.Name}/key.pem"));
+            await seedPeer(ct);
+        }
+
+        var server = await Server.StartAsync(session, peer, ct, data: data, environment: peer.IsHere ? Administrator : null, more: more);
+        var http = session.Own(new Client(new Uri(server.Address)));
+        return new RunningBackend(server, http.Http, await SignInAsync(http.Http, ct));
+    }
+
+    /// <exception cref="BenchException">An answer differs; the message says how.</exception>
+    public async Task CheckAsync(BackendWork work, CancellationToken ct)
+    {
+        foreach (var check in work.Checks)
+            if (await check.DifferenceAsync(http, token, ct) is { } difference)
+                throw new BenchException($"It does not do the same work: {difference}");
+    }
+
+    static async Task<string> SignInAsync(HttpClient http, CancellationToken ct)
+    {
+        using var form = new FormUrlEncodedContent(new Dictionary<string, string> { ["username"] = Seed.Administrator, ["password"] = Seed.Password });
+        using var answer = await http.PostAsync(new Uri("/token", UriKind.Relative), form, ct);
+        return answer.IsSuccessStatusCode
+            ? (await answer.Content.ReadFromJsonAsync<JsonElement>(ct)).GetProperty("access_token").GetString()!
+            : throw new BenchException($"POST /token is answered with {(int)answer.StatusCode}: {await answer.Content.ReadAsStringAsync(ct)}");
+    }
+
+    sealed class Client(Uri address) : IAsyncDisposable
+    {
+        public HttpClient Http { get; } = new(new SocketsHttpHandler { UseProxy = false }) { BaseAddress = address, Timeout = TimeSpan.FromSeconds(10) };
+
+        public ValueTask DisposeAsync()
+        {
+            Http.Dispose();
+            return ValueTask.CompletedTask;
+        }
+    }
+}

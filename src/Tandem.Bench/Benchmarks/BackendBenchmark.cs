@@ -1,0 +1,109 @@
+using Tandem.Bench.Backend;
+using Tandem.Bench.Load;
+using Tandem.Bench.Peers;
+using Tandem.Bench.Results;
+
+namespace Tandem.Bench.Benchmarks;
+
+/// <summary>The same backend, written three ways, end to end: token, validation, database, answer. First on PostgreSQL, then on SQLite.</summary>
+static class BackendBenchmark
+{
+    public const string Name = "backend";
+
+    const int Connections = 64;
+    public const string Postgres = "postgres", Sqlite = "sqlite";
+
+    public static async Task<List<Step>> PlanAsync(Session session, CancellationToken ct)
+    {
+        if (ClosedLoop.Missing(session) is { } missing)
+        {
+            session.Miss(missing);
+            return [];
+        }
+
+        var steps = new List<Step>();
+        var files = new BackendFiles(session);
+        if (await session.AvailableAsync(Name, BackendPeers.OnPostgres, ct) is { Count: > 0 } onPostgres)
+        {
+            await session.RecordAsync(Name, BackendPeers.Postgres, ct);
+            PostgresServer? postgres = null;
+            steps.Add(new Step("a fresh PostgreSQL", 4, async c =>
+            {
+                try
+                {
+                    postgres = await PostgresServer.StartAsync(session, files.Inside("postgres"), c);
+                }
+                catch (BenchException e)
+                {
+                    session.Miss($"PostgreSQL: {e.Message}");
+                }
+            }));
+            Plan(session, steps, Postgres, onPostgres, files, () => postgres);
+            steps.Add(new Step("stop PostgreSQL", 1, async _ =>
+            {
+                if (postgres is not null)
+                    await postgres.DisposeAsync();
+            }));
+        }
+
+        Plan(session, steps, Sqlite, await session.AvailableAsync(Name, BackendPeers.OnSqlite, ct), files, () => null);
+        return steps;
+    }
+
+    static void Plan(Session session, List<Step> steps, string database, List<Peer> peers, BackendFiles files, Func<PostgresServer?> postgres)
+    {
+        var backends = new Dictionary<string, RunningBackend>();
+        foreach (var peer in peers)
+            steps.Add(new Step($"start {peer.Title}", 4, async ct =>
+            {
+                try
+                {
+                    if (database != Postgres)
+                        backends[peer.Name] = await RunningBackend.OnSqliteAsync(session, peer, files, ct);
+                    else if (postgres() is { } server)
+                        backends[peer.Name] = await RunningBackend.OnPostgresAsync(session, peer, files, server, ct);
+                }
+                catch (BenchException e)
+                {
+                    session.Miss($"{Name}, {peer.Title}: {e.Message}");
+                }
+            }));
+
+        var (rounds, seconds, warmUp) = (session.Of(3, 2), session.Of(5, 1), session.Of(5, 1));
+        foreach (var work in BackendWork.All.Where(w => !session.IsQuick || database == Postgres || w.Name is "get-user" or "post-item"))
+        {
+            foreach (var peer in peers)
+                steps.Add(new Step($"{peer.Title}, {work.Name}: compare the answers, warm up", warmUp + 0.5, ct => OnAsync(peer, backend =>
+                    session.WarmUpAsync(Cell(peer, work, database, 0), async (cell, c) =>
+                    {
+                        await backend.CheckAsync(work, c);
+                        return await MeasureAsync(session, backend, work, cell, warmUp, postgres(), c);
+                    }, ct))));
+            foreach (var (round, peer) in HttpBenchmark.Interleaved(rounds, peers))
+                steps.Add(new Step($"{peer.Title}, {work.Name}, round {round}", seconds + 0.5, ct => OnAsync(peer, backend =>
+                    session.MeasureAsync(Cell(peer, work, database, round), (cell, c) => MeasureAsync(session, backend, work, cell, seconds, postgres(), c), ct))));
+        }
+
+        steps.Add(new Step("stop the servers", 0.5, async _ =>
+        {
+            foreach (var backend in backends.Values)
+                await backend.Server.DisposeAsync();
+        }));
+
+        Task OnAsync(Peer peer, Func<RunningBackend, Task> ask) => backends.TryGetValue(peer.Name, out var backend) ? ask(backend) : Task.CompletedTask;
+    }
+
+    static async Task<Cell> MeasureAsync(Session session, RunningBackend backend, BackendWork work, Cell cell, int seconds, PostgresServer? postgres, CancellationToken ct)
+    {
+        cell = await ClosedLoop.MeasureAsync(session, backend.Server, cell, "/", Connections, seconds, ct, requests: backend.Requests(work), database: postgres?.Id);
+        // Work that was not done is fast: what has such answers is no measurement.
+        return cell.Errors == 0 ? cell : throw new BenchException($"{cell.Errors} of {cell.Requests + cell.Errors} requests were refused, broken off or not answered within {ClosedLoop.TimeoutSeconds} s.");
+    }
+
+    static Cell Cell(Peer peer, BackendWork work, string database, int round) => new(Name, peer.Name, new(StringComparer.Ordinal)
+    {
+        ["connections"] = $"{Connections}",
+        ["database"] = database,
+        ["work"] = work.Name,
+    }, round);
+}
