@@ -6,6 +6,9 @@ namespace Tandem.Bench.Backend;
 /// <param name="Checks">Good and bad requests with the answers that the contract has for them.</param>
 sealed record BackendWork(string Name, LoadRequest Load, params Check[] Checks)
 {
+    /// <summary>What it costs is the hash of a password, whatever the database: it is measured on PostgreSQL alone, and not in a quick run.</summary>
+    public bool IsHash { get; init; }
+
     // Drawn numbers of equal length.
     static readonly (int, int) EightDigits = (10_000_000, 99_999_999), TwoDigits = (10, 99);
     static readonly (int, int) SomeUser = (2, Seed.Users);
@@ -32,7 +35,6 @@ sealed record BackendWork(string Name, LoadRequest Load, params Check[] Checks)
             new("GET", "/users?skip=-1", null, Check.Refused),
             new("GET", "/users?limit=ten", null, Check.Refused),
             new("GET", "/users?limit=10", null, 401, HasToken: false)),
-        // The first user only: its name is as it was when the next work begins.
         new("patch-user", new("PATCH", "/users/%d", """{"name":"Name %d"}""", SomeUser, EightDigits),
             new("PATCH", "/users/3", """{"name":"Somebody else"}""", 200, """{"id":3,"email":"user3@example.com","name":"Somebody else","created_at":"2026-01-01T00:00:00Z","is_active":true}"""),
             new("PATCH", "/users/3", "{}", 200, """{"id":3,"email":"user3@example.com","name":"Somebody else","created_at":"2026-01-01T00:00:00Z","is_active":true}"""),
@@ -55,5 +57,20 @@ sealed record BackendWork(string Name, LoadRequest Load, params Check[] Checks)
             new("POST", "/items", "", Check.Refused),
             new("POST", "/items", "[]", Check.Refused),
             new("POST", "/items", """{"name":"Tea","price":12.5}""", 401, HasToken: false)),
+        new("token", new("POST", "/token", $"username=user%d@example.com&password={Seed.Password}", (100, 999)) { IsForm = true },
+            new("POST", "/token", $"username=USER4@example.com&password={Seed.Password}", 200,
+                """{"access_token":"*","token_type":"bearer","expires_in":86400,"refresh_token":"*"}""", HasToken: false) { IsForm = true },
+            new("POST", "/token", "username=user4@example.com&password=something-else", Check.Refused, HasToken: false) { IsForm = true },
+            new("POST", "/token", $"username=nobody@example.com&password={Seed.Password}", Check.Refused, HasToken: false) { IsForm = true })
+        { IsHash = true },
+        // With the administrator's token, which lifts Tandem's limit of sign-ups from one address. Two numbers: nobody is drawn twice.
+        new("sign-up", new("POST", "/users", $$"""{"email":"New%d.%d@example.com","name":"New","password":"{{Seed.Password}}"}""", EightDigits, EightDigits),
+            new("POST", "/users", """{"email":"Ada@example.com","name":"Ada","password":"12345678"}""", 201, """{"id":"*","email":"ada@example.com","name":"Ada","created_at":"*","is_active":true}"""),
+            new("POST", "/users", """{"email":"ADA@example.com","name":"Ada","password":"12345678"}""", 400),
+            new("POST", "/users", """{"email":"ada","name":"Ada","password":"12345678"}""", Check.Refused),
+            new("POST", "/users", """{"email":"eve@example.com","name":" ","password":"12345678"}""", Check.Refused),
+            new("POST", "/users", """{"email":"eve@example.com","name":"Eve","password":"1234567"}""", Check.Refused),
+            new("POST", "/users", """{"email":"eve@example.com","name":"Eve"}""", Check.Refused))
+        { IsHash = true },
     ];
 }

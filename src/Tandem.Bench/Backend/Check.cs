@@ -17,6 +17,9 @@ sealed record Check(string Method, string Path, string? Body, int Status, string
     /// <summary>In place of a value that differs, such as the id of what is made new.</summary>
     public const string Any = "*";
 
+    /// <summary>The body is a form's, not JSON.</summary>
+    public bool IsForm { get; init; }
+
     /// <summary>What differs; null when nothing does.</summary>
     public async Task<string?> DifferenceAsync(HttpClient http, string token, CancellationToken ct)
     {
@@ -24,7 +27,7 @@ sealed record Check(string Method, string Path, string? Body, int Status, string
         if (HasToken)
             request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
         if (Body is not null)
-            request.Content = new StringContent(Body, Encoding.UTF8, "application/json");
+            request.Content = new StringContent(Body, Encoding.UTF8, IsForm ? "application/x-www-form-urlencoded" : "application/json");
         using var answer = await http.SendAsync(request, ct);
         return Difference((int)answer.StatusCode, await answer.Content.ReadAsStringAsync(ct));
     }

@@ -13,7 +13,7 @@ sealed class RunningBackend(Server server, HttpClient http, string token)
     public Server Server => server;
 
     /// <summary>The Lua with which wrk asks for this work.</summary>
-    public string Requests(BackendWork work) => work.Load.Lua($"127.0.0.1:{server.Port}", token);
+    public string Requests(BackendWork work) => work.Load.Lua($"127.0.0.1:{server.Port}", token, Random.Shared.Next());
 
     public static async Task<RunningBackend> OnPostgresAsync(Session session, Peer peer, BackendFiles files, PostgresServer postgres, CancellationToken ct)
     {

@@ -11,6 +11,9 @@ static class BackendPeers
     const string Uvicorn = "--host 127.0.0.1 --port {port} --workers {cores} --loop uvloop --http httptools --no-access-log";
     const string Url = "postgres://postgres@127.0.0.1:{database_port}/{database}";
 
+    // One token lasts the run. Sign-ins are not limited, as in the peers: whoever hangs up before the answer counts as failed, and every round ends so.
+    const string Tandem = "TANDEM_USERS__ACCESSTOKENLIFETIME=1.00:00:00 TANDEM_USERS__FAILURESPERADDRESS=0 TANDEM_USERS__FAILURESPERACCOUNT=0";
+
     // Tandem's own number, so that nobody waits longer for a connection than the others.
     const int PoolSize = 40;
 
@@ -25,7 +28,7 @@ static class BackendPeers
     [
         new("tandem-postgres", "Tandem on PostgreSQL", HttpPeers.Tandem.Start)
         {
-            Environment = "TANDEM_USERS__ACCESSTOKENLIFETIME=1.00:00:00 TANDEM_POSTGRES__CONNECTIONSTRING=Host=127.0.0.1;Port={database_port};Username=postgres;Database={database}",
+            Environment = $"{Tandem} TANDEM_POSTGRES__CONNECTIONSTRING=Host=127.0.0.1;Port={{database_port}};Username=postgres;Database={{database}}",
             WorksOnFolder = true,
         },
         new("gin-pgx", "Go Gin + pgx", $"./gin-pgx {{port}} {Url}?pool_max_conns={PoolSize} {{data}}/key.pem", [.. GoLang, "golang-github-jackc-pgx-v4-dev"])
@@ -36,7 +39,7 @@ static class BackendPeers
 
     public static IReadOnlyList<Peer> OnSqlite { get; } =
     [
-        new("tandem-sqlite", "Tandem on SQLite", HttpPeers.Tandem.Start) { Environment = "TANDEM_USERS__ACCESSTOKENLIFETIME=1.00:00:00" },
+        new("tandem-sqlite", "Tandem on SQLite", HttpPeers.Tandem.Start) { Environment = Tandem },
         new("gin-sqlite", "Go Gin + go-sqlite3", "./gin-sqlite {port} {data}/backend.db {data}/key.pem", [.. GoLang, "golang-github-mattn-go-sqlite3-dev"])
         { Build = $"{Go} -tags libsqlite3 -o gin-sqlite backend_gin.go backend_gin_sqlite.go", Environment = "GIN_MODE=release" },
         new("fastapi-sqlite", "FastAPI + sqlite3", $"uvicorn backend_sqlite:app {Uvicorn}", Python)

@@ -54,7 +54,7 @@ public sealed partial class BackendTests : IDisposable
     [Fact]
     public void A_request_says_its_length_before_its_numbers_are_drawn()
     {
-        var lua = new LoadRequest("PATCH", "/users/%d", """{"name":"Größe %d"}""", (2, 1001), (10, 99)).Lua("127.0.0.1:80", "a.b-c_d");
+        var lua = new LoadRequest("PATCH", "/users/%d", """{"name":"Größe %d"}""", (2, 1001), (10, 99)).Lua("127.0.0.1:80", "a.b-c_d", 7);
         var form = Form().Match(lua).Groups[1].Value.Replace("\\r\\n", "\r\n", StringComparison.Ordinal).Replace("\\\"", "\"", StringComparison.Ordinal);
         Assert.Equal("PATCH /users/%d HTTP/1.1\r\nHost: 127.0.0.1:80\r\nAuthorization: Bearer a.b-c_d\r\nContent-Type: application/json\r\nContent-Length: 21\r\n\r\n{\"name\":\"Größe %d\"}", form);
         Assert.Contains("string.format(form, math.random(2, 1001), math.random(10, 99))", lua);
@@ -63,8 +63,8 @@ public sealed partial class BackendTests : IDisposable
     [Fact]
     public void Numbers_that_change_the_length_of_a_body_are_refused()
     {
-        Assert.Throws<ArgumentException>(() => new LoadRequest("POST", "/items", """{"price":%d}""", (5, 10)).Lua("h", "t"));
-        Assert.Throws<ArgumentException>(() => new LoadRequest("GET", "/users/%d", null).Lua("h", "t"));
+        Assert.Throws<ArgumentException>(() => new LoadRequest("POST", "/items", """{"price":%d}""", (5, 10)).Lua("h", "t", 7));
+        Assert.Throws<ArgumentException>(() => new LoadRequest("GET", "/users/%d", null).Lua("h", "t", 7));
     }
 
     [Fact]

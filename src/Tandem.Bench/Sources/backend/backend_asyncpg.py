@@ -1,5 +1,6 @@
 import os
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Annotated
 
 import asyncpg
@@ -7,7 +8,7 @@ from fastapi import Depends, FastAPI, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import OAuth2PasswordRequestForm
 
-from backend_common import DATABASE, Item, NewItem, SignedIn, User, UserChange, check_access, found, grant
+from backend_common import DATABASE, HASHER, Item, NewItem, NewUser, SignedIn, User, UserChange, added, check_access, found, grant
 
 POOL_SIZE = int(os.environ["POOL_SIZE"])
 
@@ -64,4 +65,14 @@ async def add_item(item: NewItem, pool: Pool, caller: SignedIn) -> Item:
 @app.post("/token")
 async def sign_in(form: Annotated[OAuth2PasswordRequestForm, Depends()], pool: Pool):
     row = await pool.fetchrow("select id, password_hash, is_active, is_administrator from users where email = $1", form.username.lower())
-    return await run_in_threadpool(grant, row, form.password)
+    answer, stored = await run_in_threadpool(grant, row, form.password)
+    await pool.execute("insert into refresh_tokens (hash, user_id, expires_at) values ($1, $2, $3)", *stored)
+    return answer
+
+
+@app.post("/users", status_code=201)
+async def sign_up(user: NewUser, pool: Pool) -> User:
+    hash = await run_in_threadpool(HASHER.hash, user.password)
+    return added(await pool.fetchrow(
+        """insert into users (email, name, password_hash, created_at) values ($1, $2, $3, $4) on conflict (email) do nothing
+        returning id, email, name, created_at, is_active""", user.email.lower(), user.name, hash, datetime.now(UTC).replace(microsecond=0)))

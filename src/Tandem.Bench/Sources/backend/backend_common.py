@@ -1,5 +1,7 @@
 """The models, the token and the password of the contract, as FastAPI's documentation writes them; the routes are in backend_asyncpg.py and backend_sqlite.py."""
+import hashlib
 import os
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -9,10 +11,10 @@ from argon2.exceptions import VerificationError
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from fastapi import Depends, HTTPException
 from fastapi.security import OAuth2PasswordBearer
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, EmailStr, StringConstraints
 
 ISSUER, AUDIENCE = "http://localhost/", "tandem"
-LIFETIME = timedelta(hours=24)
+LIFETIME, REFRESH_LIFETIME = timedelta(hours=24), timedelta(days=30)
 DATABASE = os.environ["DATABASE"]
 
 with open(os.environ["SIGNING_KEY"], "rb") as file:
@@ -29,10 +31,21 @@ class User(BaseModel):
     is_active: bool
 
 
+Name = Annotated[str, StringConstraints(max_length=200, pattern=r"\S")]
+
+
+class NewUser(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    email: Annotated[EmailStr, StringConstraints(max_length=254)]
+    name: Name
+    password: Annotated[str, StringConstraints(min_length=8, max_length=256)]
+
+
 class UserChange(BaseModel):
     model_config = ConfigDict(strict=True)
 
-    name: Annotated[str, StringConstraints(max_length=200, pattern=r"\S")] = None
+    name: Name = None
     is_active: bool = None
 
 
@@ -75,7 +88,7 @@ def found(row):
 
 
 def grant(row, password: str):
-    """The answer of a sign-in; row is id, password_hash, is_active, is_administrator, or None."""
+    """The answer of a sign-in and what is stored of it; row is id, password_hash, is_active, is_administrator, or None."""
     try:
         HASHER.verify(row["password_hash"] if row else "", password)
     except (VerificationError, ValueError):
@@ -87,4 +100,12 @@ def grant(row, password: str):
     if row["is_administrator"]:
         claims["role"] = "admin"
     token = jwt.encode(claims, PRIVATE_KEY, algorithm="ES256")
-    return {"access_token": token, "token_type": "bearer", "expires_in": int(LIFETIME.total_seconds())}
+    refresh = secrets.token_urlsafe(32)
+    answer = {"access_token": token, "token_type": "bearer", "expires_in": int(LIFETIME.total_seconds()), "refresh_token": refresh}
+    return answer, (hashlib.sha256(refresh.encode()).digest(), row["id"], now + REFRESH_LIFETIME)
+
+
+def added(row):
+    if row is None:
+        raise HTTPException(400, "Email already registered")
+    return dict(row)

@@ -4,6 +4,8 @@ package main
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
@@ -54,6 +56,12 @@ type Page struct {
 	Limit int `form:"limit,default=10" binding:"min=1,max=100"`
 }
 
+type NewUser struct {
+	Email    string `json:"email" binding:"required,email,max=254"`
+	Name     string `json:"name" binding:"required,notblank,max=200"`
+	Password string `json:"password" binding:"required,min=8,max=256"`
+}
+
 type Credentials struct {
 	ID       int64
 	Hash     string
@@ -61,14 +69,19 @@ type Credentials struct {
 	IsAdmin  bool
 }
 
-var ErrNotFound = errors.New("not found")
+var (
+	ErrNotFound = errors.New("not found")
+	ErrTaken    = errors.New("taken")
+)
 
 type Store interface {
 	User(ctx context.Context, id int64) (User, error)
 	Users(ctx context.Context, skip, limit int) ([]User, error)
 	ChangeUser(ctx context.Context, id int64, change UserChange) (User, error)
 	AddItem(ctx context.Context, item NewItem) (Item, error)
+	AddUser(ctx context.Context, email, name, hash string) (User, error)
 	Credentials(ctx context.Context, email string) (Credentials, error)
+	AddRefreshToken(ctx context.Context, user int64, hash []byte, expires time.Time) error
 }
 
 type Claims struct {
@@ -113,6 +126,7 @@ func main() {
 	router.Use(gin.Recovery())
 	router.GET("/health", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"status": "healthy"}) })
 	router.POST("/token", s.signIn)
+	router.POST("/users", s.signUp)
 	signedIn := router.Group("/", s.authenticate)
 	signedIn.GET("/users", s.listUsers)
 	signedIn.GET("/users/:id", s.getUser)
@@ -204,7 +218,30 @@ func (s *Server) signIn(c *gin.Context) {
 		claims.Role = "admin"
 	}
 	token, err := jwt.NewWithClaims(jwt.SigningMethodES256, claims).SignedString(s.key)
-	answer(c, http.StatusOK, gin.H{"access_token": token, "token_type": "bearer", "expires_in": 24 * 60 * 60}, err)
+	if err != nil {
+		answer(c, http.StatusOK, nil, err)
+		return
+	}
+	secret := make([]byte, 32)
+	rand.Read(secret)
+	refresh := base64.RawURLEncoding.EncodeToString(secret)
+	hash := sha256.Sum256([]byte(refresh))
+	err = s.store.AddRefreshToken(c.Request.Context(), who.ID, hash[:], now.Add(30*24*time.Hour))
+	answer(c, http.StatusOK, gin.H{"access_token": token, "token_type": "bearer", "expires_in": 24 * 60 * 60, "refresh_token": refresh}, err)
+}
+
+func (s *Server) signUp(c *gin.Context) {
+	var user NewUser
+	if err := c.ShouldBindJSON(&user); err != nil {
+		fail(c, http.StatusUnprocessableEntity, err.Error())
+		return
+	}
+	salt := make([]byte, 16)
+	rand.Read(salt)
+	hash := fmt.Sprintf("$argon2id$v=19$m=19456,t=2,p=1$%s$%s", base64.RawStdEncoding.EncodeToString(salt),
+		base64.RawStdEncoding.EncodeToString(argon2.IDKey([]byte(user.Password), salt, 2, 19456, 1, 32)))
+	added, err := s.store.AddUser(c.Request.Context(), strings.ToLower(user.Email), user.Name, hash)
+	answer(c, http.StatusCreated, added, err)
 }
 
 // mayAccess gives the id of the path to itself and to administrators.
@@ -248,6 +285,8 @@ func answer(c *gin.Context, status int, body any, err error) {
 	switch {
 	case errors.Is(err, ErrNotFound):
 		fail(c, http.StatusNotFound, "User not found")
+	case errors.Is(err, ErrTaken):
+		fail(c, http.StatusBadRequest, "Email already registered")
 	case err != nil:
 		log.Print(err)
 		fail(c, http.StatusInternalServerError, "Internal server error")

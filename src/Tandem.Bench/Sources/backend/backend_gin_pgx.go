@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v4"
 	"github.com/jackc/pgx/v4/pgxpool"
@@ -46,6 +47,20 @@ func (s *pgxStore) AddItem(ctx context.Context, item NewItem) (Item, error) {
 	var added Item
 	err := s.pool.QueryRow(ctx, "insert into items (name, price) values ($1, $2) returning id, name, price", *item.Name, *item.Price).Scan(&added.ID, &added.Name, &added.Price)
 	return added, err
+}
+
+func (s *pgxStore) AddUser(ctx context.Context, email, name, hash string) (User, error) {
+	user, err := scanUser(s.pool.QueryRow(ctx, `insert into users (email, name, password_hash, created_at) values ($1, $2, $3, $4) on conflict (email) do nothing
+		returning id, email, name, created_at, is_active`, email, name, hash, time.Now().UTC().Truncate(time.Second)))
+	if errors.Is(err, ErrNotFound) {
+		return user, ErrTaken
+	}
+	return user, err
+}
+
+func (s *pgxStore) AddRefreshToken(ctx context.Context, user int64, hash []byte, expires time.Time) error {
+	_, err := s.pool.Exec(ctx, "insert into refresh_tokens (hash, user_id, expires_at) values ($1, $2, $3)", hash, user, expires)
+	return err
 }
 
 func (s *pgxStore) Credentials(ctx context.Context, email string) (Credentials, error) {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"runtime"
+	"time"
 
 	_ "github.com/mattn/go-sqlite3"
 )
@@ -12,7 +13,7 @@ import (
 // One connection writes, because SQLite has one writer and waiting in Go is cheaper than being told that the file is busy; others read beside it.
 // Every statement is prepared once.
 type sqliteStore struct {
-	user, users, credentials, changeUser, addItem *sql.Stmt
+	user, users, credentials, changeUser, addUser, addItem, addRefreshToken *sql.Stmt
 }
 
 func Open(ctx context.Context, database string) (Store, error) {
@@ -39,6 +40,9 @@ func Open(ctx context.Context, database string) (Store, error) {
 		{&s.credentials, read, "select id, password_hash, is_active, is_administrator from users where email = ?"},
 		{&s.changeUser, write, `update users set name = coalesce(?2, name), is_active = coalesce(?3, is_active) where id = ?1
 			returning id, email, name, created_at, is_active`},
+		{&s.addUser, write, `insert into users (email, name, password_hash, created_at) values (?, ?, ?, ?) on conflict (email) do nothing
+			returning id, email, name, created_at, is_active`},
+		{&s.addRefreshToken, write, "insert into refresh_tokens (hash, user_id, expires_at) values (?, ?, ?)"},
 		{&s.addItem, write, "insert into items (name, price) values (?, ?) returning id, name, price"},
 	} {
 		if *statement.target, err = statement.db.PrepareContext(ctx, statement.text); err != nil {
@@ -77,6 +81,19 @@ func (s *sqliteStore) AddItem(ctx context.Context, item NewItem) (Item, error) {
 	var added Item
 	err := s.addItem.QueryRowContext(ctx, *item.Name, *item.Price).Scan(&added.ID, &added.Name, &added.Price)
 	return added, err
+}
+
+func (s *sqliteStore) AddUser(ctx context.Context, email, name, hash string) (User, error) {
+	user, err := scanUser(s.addUser.QueryRowContext(ctx, email, name, hash, time.Now().UTC().Truncate(time.Second)))
+	if errors.Is(err, ErrNotFound) {
+		return user, ErrTaken
+	}
+	return user, err
+}
+
+func (s *sqliteStore) AddRefreshToken(ctx context.Context, user int64, hash []byte, expires time.Time) error {
+	_, err := s.addRefreshToken.ExecContext(ctx, hash, user, expires)
+	return err
 }
 
 func (s *sqliteStore) Credentials(ctx context.Context, email string) (Credentials, error) {

@@ -1,11 +1,12 @@
 import sqlite3
 import threading
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Query
 from fastapi.security import OAuth2PasswordRequestForm
 
-from backend_common import DATABASE, Item, NewItem, SignedIn, User, UserChange, check_access, found, grant
+from backend_common import DATABASE, HASHER, Item, NewItem, NewUser, SignedIn, User, UserChange, added, check_access, found, grant
 
 # Endpoints that are no coroutines run in a pool of threads, as FastAPI's documentation has it for SQL; each thread has a connection of its own.
 app = FastAPI()
@@ -69,4 +70,15 @@ def add_item(item: NewItem, caller: SignedIn) -> Item:
 @app.post("/token")
 def sign_in(form: Annotated[OAuth2PasswordRequestForm, Depends()]):
     row = read("select id, password_hash, is_active, is_administrator from users where email = ?", form.username.lower()).fetchone()
-    return grant(row, form.password)
+    answer, (hash, user, expires) = grant(row, form.password)
+    write("insert into refresh_tokens (hash, user_id, expires_at) values (?, ?, ?)", hash, user, expires.isoformat())
+    return answer
+
+
+@app.post("/users", status_code=201)
+def sign_up(user: NewUser) -> User:
+    rows = write(
+        """insert into users (email, name, password_hash, created_at) values (?, ?, ?, ?) on conflict (email) do nothing
+        returning id, email, name, created_at, is_active""",
+        user.email.lower(), user.name, HASHER.hash(user.password), datetime.now(UTC).replace(microsecond=0).isoformat())
+    return added(rows[0] if rows else None)
