@@ -16,8 +16,11 @@ sealed record BackendWork(string Name, LoadRequest Load, params Check[] Checks)
     const string UserTwo = """{"id":2,"email":"user2@example.com","name":"User 2","created_at":"2026-01-01T00:00:00Z","is_active":true}""";
 
     /// <summary>For people.</summary>
-    public static string Describe(string name) => All.FirstOrDefault(w => w.Name == name)?.Load is { } load
+    public static string Describe(string name) => name == WebSocket ? "WebSocket echo" : All.FirstOrDefault(w => w.Name == name)?.Load is { } load
         ? $"{load.Method} {load.Path.Replace("%d", "{id}", StringComparison.Ordinal)}" : name;
+
+    /// <summary>The work that is no request after request, but messages over sockets that stay open.</summary>
+    public const string WebSocket = "websocket";
 
     public static IReadOnlyList<BackendWork> All { get; } =
     [

@@ -1,4 +1,6 @@
 using System.Net.Http.Json;
+using System.Net.WebSockets;
+using System.Text;
 using System.Text.Json;
 using Tandem.Bench.Benchmarks;
 using Tandem.Bench.Peers;
@@ -11,6 +13,9 @@ sealed class RunningBackend(Server server, HttpClient http, string token)
     static readonly Dictionary<string, string> Administrator = new() { ["TANDEM_ADMIN__EMAIL"] = Seed.Administrator, ["TANDEM_ADMIN__PASSWORD"] = Seed.Password };
 
     public Server Server => server;
+
+    /// <summary>The administrator's.</summary>
+    public string Token => token;
 
     /// <summary>The Lua with which wrk asks for this work.</summary>
     public string Requests(BackendWork work) => work.Load.Lua($"127.0.0.1:{server.Port}", token, Random.Shared.Next());
@@ -55,6 +60,45 @@ sealed class RunningBackend(Server server, HttpClient http, string token)
         foreach (var check in work.Checks)
             if (await check.DifferenceAsync(http, token, ct) is { } difference)
                 throw new BenchException($"It does not do the same work: {difference}");
+    }
+
+    /// <exception cref="BenchException">It does not echo, or echoes for anybody.</exception>
+    public async Task CheckEchoAsync(string path, CancellationToken ct)
+    {
+        if (await new Check("GET", path, null, Check.Refused, HasToken: false).DifferenceAsync(http, token, ct) is { } difference)
+            throw new BenchException($"It does not do the same work: {difference}");
+        try
+        {
+            using var stranger = new ClientWebSocket();
+            await stranger.ConnectAsync(new Uri($"ws://127.0.0.1:{server.Port}{path}"), ct);
+            throw new BenchException("It does not do the same work: a WebSocket opens without a token.");
+        }
+        catch (WebSocketException)
+        {
+            // Refused, as it has to be.
+        }
+
+        using var socket = new ClientWebSocket();
+        socket.Options.SetRequestHeader("Authorization", $"Bearer {token}");
+        try
+        {
+            await socket.ConnectAsync(new Uri($"ws://127.0.0.1:{server.Port}{path}"), ct);
+            foreach (var word in (string[])["one", "ζωή"])
+            {
+                await socket.SendAsync(Encoding.UTF8.GetBytes(word), WebSocketMessageType.Text, true, ct);
+                var buffer = new byte[100];
+                var received = await socket.ReceiveAsync(buffer, ct);
+                var answer = Encoding.UTF8.GetString(buffer, 0, received.Count);
+                if (answer != $"Echo: {word}" || received is not { MessageType: WebSocketMessageType.Text, EndOfMessage: true })
+                    throw new BenchException($"It does not do the same work: {word} comes back as {answer}.");
+            }
+
+            await socket.CloseAsync(WebSocketCloseStatus.NormalClosure, null, ct);
+        }
+        catch (WebSocketException e)
+        {
+            throw new BenchException($"Its WebSocket does not work: {e.Message}");
+        }
     }
 
     static async Task<string> SignInAsync(HttpClient http, CancellationToken ct)

@@ -10,7 +10,9 @@ static class BackendBenchmark
 {
     public const string Name = "backend";
 
-    const int Connections = 64, HashConnections = 8;
+    const int Connections = 64, HashConnections = 8, Sockets = 5_000;
+    const double EchoWarmUp = 3, EchoSeconds = 5;
+    const string EchoPath = "/ws/bench";
     public const string Postgres = "postgres", Sqlite = "sqlite";
 
     public static async Task<List<Step>> PlanAsync(Session session, CancellationToken ct)
@@ -69,7 +71,7 @@ static class BackendBenchmark
                 }
             }));
 
-        var (rounds, seconds, warmUp) = (session.Of(3, 2), session.Of(5, 1), session.Of(5, 1));
+        var (rounds, seconds, warmUp) = (Rounds(session), session.Of(5, 1), session.Of(5, 1));
         foreach (var work in BackendWork.All.Where(w => database == Postgres ? !(session.IsQuick && w.IsHash) : !w.IsHash && (!session.IsQuick || w.Name is "get-user" or "post-item")))
         {
             foreach (var peer in peers)
@@ -84,21 +86,54 @@ static class BackendBenchmark
                     session.MeasureAsync(Cell(peer, work, database, round), (cell, c) => MeasureAsync(session, backend, work, cell, seconds, postgres(), c), ct))));
         }
 
+        if (database == Sqlite && !session.IsQuick)
+            PlanEcho(session, steps, peers, backends);
         steps.Add(new Step("stop the servers", 0.5, async _ =>
         {
             foreach (var backend in backends.Values)
                 await backend.Server.DisposeAsync();
         }));
 
-        Task OnAsync(Peer peer, Func<RunningBackend, Task> ask) => backends.TryGetValue(peer.Name, out var backend) ? ask(backend) : Task.CompletedTask;
+        Task OnAsync(Peer peer, Func<RunningBackend, Task> ask) => BackendBenchmark.OnAsync(backends, peer, ask);
     }
+
+    /// <summary>No database takes part; each socket says something once a second.</summary>
+    static void PlanEcho(Session session, List<Step> steps, List<Peer> peers, Dictionary<string, RunningBackend> backends)
+    {
+        foreach (var peer in peers)
+            steps.Add(new Step($"{peer.Title}, WebSockets: compare the answers", 0.2, ct => OnAsync(backends, peer, backend =>
+                session.WarmUpAsync(EchoCell(peer, 0), async (cell, c) =>
+                {
+                    await backend.CheckEchoAsync(EchoPath, c);
+                    return cell;
+                }, ct))));
+        foreach (var (round, peer) in HttpBenchmark.Interleaved(Rounds(session), peers))
+            steps.Add(new Step($"{peer.Title}, {Sockets:N0} WebSockets, round {round}", EchoWarmUp + EchoSeconds + 4, ct => OnAsync(backends, peer, backend => session.MeasureAsync(EchoCell(peer, round),
+                async (cell, c) => MustAnswer(await OpenLoopProcess.MeasureAsync(session, backend.Server, cell, EchoPath, Sockets, Sockets, EchoWarmUp, EchoSeconds, c, backend.Token)), ct))));
+    }
+
+    static Cell EchoCell(Peer peer, int round) => new(Name, peer.Name, new(StringComparer.Ordinal)
+    {
+        ["connections"] = $"{Sockets}",
+        ["loop"] = "open",
+        ["rate"] = $"{Sockets}",
+        ["work"] = BackendWork.WebSocket,
+    }, round);
+
+    static int Rounds(Session session) => session.Of(3, 2);
+
+    static Task OnAsync(Dictionary<string, RunningBackend> backends, Peer peer, Func<RunningBackend, Task> ask) =>
+        backends.TryGetValue(peer.Name, out var backend) ? ask(backend) : Task.CompletedTask;
 
     static async Task<Cell> MeasureAsync(Session session, RunningBackend backend, BackendWork work, Cell cell, int seconds, PostgresServer? postgres, CancellationToken ct)
     {
         cell = await ClosedLoop.MeasureAsync(session, backend.Server, cell, "/", ConnectionsOf(work), seconds, ct, requests: backend.Requests(work), database: postgres?.Id);
-        // Work that was not done is fast: what has such answers is no measurement.
-        return cell.Errors == 0 ? cell : throw new BenchException($"{cell.Errors} of {cell.Requests + cell.Errors} requests were refused, broken off or not answered within {ClosedLoop.TimeoutSeconds} s.");
+        return MustAnswer(cell);
     }
+
+    /// <summary>Work that was not done is fast: what has such answers is no measurement.</summary>
+    static Cell MustAnswer(Cell cell) => cell.Errors == 0
+        ? cell : throw new BenchException($"{cell.Errors} of {cell.Requests + cell.Errors} requests were refused, broken off or answered too late to count.");
 
     // A hash takes a core for 20 ms: more at once only wait, and longer than a client would.
     static int ConnectionsOf(BackendWork work) => work.IsHash ? HashConnections : Connections;

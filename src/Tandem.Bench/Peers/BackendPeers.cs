@@ -17,8 +17,8 @@ static class BackendPeers
     // Tandem's own number, so that nobody waits longer for a connection than the others.
     const int PoolSize = 40;
 
-    static readonly string[] Python = ["python3", "python3-fastapi", "python3-pydantic", "uvicorn", "python3-uvloop", "python3-httptools", "python3-jwt", "python3-cryptography"];
-    static readonly string[] GoLang = ["golang-go", "golang-github-gin-gonic-gin-dev", "golang-github-golang-jwt-jwt-v5-dev"];
+    static readonly string[] Python = ["python3", "python3-fastapi", "python3-pydantic", "uvicorn", "python3-uvloop", "python3-httptools", "python3-jwt", "python3-cryptography", "python3-websockets"];
+    static readonly string[] GoLang = ["golang-go", "golang-github-gin-gonic-gin-dev", "golang-github-golang-jwt-jwt-v5-dev", "golang-github-gorilla-websocket-dev"];
 
     /// <summary>Does the work for those who work on PostgreSQL; every setting that is not said is its default, durability too.</summary>
     public static readonly Peer Postgres = new("postgresql", "PostgreSQL",

@@ -40,12 +40,14 @@ sealed record Metric(string Title, int Digits, bool IsLess, Func<Cell, double?> 
         WorkBenchmark.Fib => [Seconds, CpuSeconds, Peak],
         WorkBenchmark.Points => [Kept, Seconds, Peak],
         WorkBenchmark.Tasks => [Each, Spawn, Wake, Peak],
+        BackendBenchmark.Name when cell.Parameters.GetValueOrDefault("loop") == "open" => [Cpu, P50, P99, P999, Rest, Load, Peak, Connect],
         BackendBenchmark.Name => cell.Parameters.GetValueOrDefault("database") != BackendBenchmark.Postgres ? [Cpu, Rate, P50, P99, Rest, Load, Peak] : [Cpu, DatabaseCpu, Rate, P50, P99, Rest, Load, Peak],
         _ => cell.Parameters.GetValueOrDefault("loop") == "open" ? [P99, Cpu, P50, P999, Load, Peak, Connect, Errors] : [Cpu, Rate, P50, P99, Rest, Load, Peak, Errors],
     };
 
     /// <summary>Those that ratios are made of.</summary>
-    public static IReadOnlyList<Metric> Compared(Cell cell) => cell.Benchmark == BackendBenchmark.Name ? [Cpu, Rate] : [For(cell)[0]];
+    public static IReadOnlyList<Metric> Compared(Cell cell) => cell.Benchmark != BackendBenchmark.Name ? [For(cell)[0]]
+        : cell.Parameters.GetValueOrDefault("loop") == "open" ? [Cpu, P99] : [Cpu, Rate];
 
     /// <summary>Those that are drawn for everybody, beside the ratios.</summary>
     public static IEnumerable<Metric> Drawn(Cell cell) => cell.Benchmark switch

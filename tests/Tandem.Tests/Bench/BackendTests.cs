@@ -105,7 +105,7 @@ public sealed partial class BackendTests : IDisposable
     static Cell Cell(string peer, int round) => new("backend", peer, new() { ["connections"] = "64", ["database"] = "postgres", ["work"] = "get-user" }, round);
 
     static Task<TestApp> StartAsync(string data) =>
-        TestApp.StartAsync(a => a.Resource<Item>("/items"), data, "--Admin:Email", Seed.Administrator, "--Admin:Password", Seed.Password);
+        TestApp.StartAsync(a => a.Resource<Item>("/items"), data, "--Admin:Email", Seed.Administrator, "--Admin:Password", Seed.Password, "--Users:AccessTokenLifetime", "1.00:00:00");
 
     record Item(string Name, decimal Price);
 

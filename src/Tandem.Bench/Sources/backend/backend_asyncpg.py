@@ -8,7 +8,7 @@ from fastapi import Depends, FastAPI, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import OAuth2PasswordRequestForm
 
-from backend_common import DATABASE, HASHER, Item, NewItem, NewUser, SignedIn, User, UserChange, added, check_access, found, grant
+from backend_common import DATABASE, HASHER, Item, NewItem, NewUser, SignedIn, User, UserChange, added, check_access, echo, found, grant
 
 POOL_SIZE = int(os.environ["POOL_SIZE"])
 
@@ -27,6 +27,9 @@ async def get_pool(request: Request):
 
 app = FastAPI(lifespan=lifespan)
 Pool = Annotated[asyncpg.Pool, Depends(get_pool)]
+
+
+app.websocket("/ws/{client_id}")(echo)
 
 
 @app.get("/health")

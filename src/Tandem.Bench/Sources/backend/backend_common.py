@@ -9,7 +9,7 @@ import jwt
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from fastapi import Depends, HTTPException
+from fastapi import Depends, HTTPException, WebSocket, WebSocketDisconnect, WebSocketException, status
 from fastapi.security import OAuth2PasswordBearer
 from pydantic import BaseModel, ConfigDict, EmailStr, StringConstraints
 
@@ -65,12 +65,30 @@ class Caller(BaseModel):
     is_administrator: bool
 
 
+def decode(token: str) -> dict:
+    return jwt.decode(token, PUBLIC_KEY, algorithms=["ES256"], audience=AUDIENCE, issuer=ISSUER, options={"require": ["exp", "sub"]})
+
+
 async def authenticate(token: Annotated[str, Depends(OAuth2PasswordBearer(tokenUrl="token"))]) -> Caller:
     try:
-        claims = jwt.decode(token, PUBLIC_KEY, algorithms=["ES256"], audience=AUDIENCE, issuer=ISSUER, options={"require": ["exp", "sub"]})
+        claims = decode(token)
     except jwt.InvalidTokenError:
         raise HTTPException(401, "Could not validate credentials", headers={"WWW-Authenticate": "Bearer"})
     return Caller(id=claims["sub"], is_administrator=claims.get("role") == "admin")
+
+
+async def echo(websocket: WebSocket, client_id: str):
+    """GET /ws/{client_id}"""
+    try:
+        decode(websocket.headers.get("authorization", "").removeprefix("Bearer "))
+    except jwt.InvalidTokenError:
+        raise WebSocketException(status.WS_1008_POLICY_VIOLATION)
+    await websocket.accept()
+    try:
+        while True:
+            await websocket.send_text(f"Echo: {await websocket.receive_text()}")
+    except WebSocketDisconnect:
+        pass
 
 
 SignedIn = Annotated[Caller, Depends(authenticate)]

@@ -22,6 +22,7 @@ import (
 	"github.com/go-playground/validator/v10"
 	"github.com/go-playground/validator/v10/non-standard/validators"
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/gorilla/websocket"
 	"golang.org/x/crypto/argon2"
 )
 
@@ -132,6 +133,7 @@ func main() {
 	signedIn.GET("/users/:id", s.getUser)
 	signedIn.PATCH("/users/:id", s.changeUser)
 	signedIn.POST("/items", s.addItem)
+	signedIn.GET("/ws/:client_id", s.echo)
 	log.Fatal(router.Run("127.0.0.1:" + port))
 }
 
@@ -199,6 +201,26 @@ func (s *Server) addItem(c *gin.Context) {
 	}
 	added, err := s.store.AddItem(c.Request.Context(), item)
 	answer(c, http.StatusCreated, added, err)
+}
+
+var upgrader = websocket.Upgrader{}
+
+func (s *Server) echo(c *gin.Context) {
+	// An upgrade that cannot be is answered by the upgrader.
+	socket, err := upgrader.Upgrade(c.Writer, c.Request, nil)
+	if err != nil {
+		return
+	}
+	defer socket.Close()
+	for {
+		kind, message, err := socket.ReadMessage()
+		if err != nil {
+			return
+		}
+		if err := socket.WriteMessage(kind, append([]byte("Echo: "), message...)); err != nil {
+			return
+		}
+	}
 }
 
 func (s *Server) signIn(c *gin.Context) {

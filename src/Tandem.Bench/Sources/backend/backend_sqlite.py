@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Query
 from fastapi.security import OAuth2PasswordRequestForm
 
-from backend_common import DATABASE, HASHER, Item, NewItem, NewUser, SignedIn, User, UserChange, added, check_access, found, grant
+from backend_common import DATABASE, HASHER, Item, NewItem, NewUser, SignedIn, User, UserChange, added, check_access, echo, found, grant
 
 # Endpoints that are no coroutines run in a pool of threads, as FastAPI's documentation has it for SQL; each thread has a connection of its own.
 app = FastAPI()
@@ -32,6 +32,9 @@ def write(sql: str, *values):
     # Each statement is a transaction. Threads wait for each other here: a lock of Python's wakes them sooner than SQLite's waiting does.
     with writing:
         return database().execute(sql, values).fetchall()
+
+
+app.websocket("/ws/{client_id}")(echo)
 
 
 @app.get("/health")
