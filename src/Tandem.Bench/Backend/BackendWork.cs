@@ -9,6 +9,9 @@ sealed record BackendWork(string Name, LoadRequest Load, params Check[] Checks)
     /// <summary>What it costs is the hash of a password, whatever the database: it is measured on PostgreSQL alone, and not in a quick run.</summary>
     public bool IsHash { get; init; }
 
+    /// <summary>Each answer says that an item is stored: they are counted.</summary>
+    public bool IsItem { get; init; }
+
     // Drawn numbers of equal length.
     static readonly (int, int) EightDigits = (10_000_000, 99_999_999), TwoDigits = (10, 99);
     static readonly (int, int) SomeUser = (2, Seed.Users);
@@ -16,8 +19,22 @@ sealed record BackendWork(string Name, LoadRequest Load, params Check[] Checks)
     const string UserTwo = """{"id":2,"email":"user2@example.com","name":"User 2","created_at":"2026-01-01T00:00:00Z","is_active":true}""";
 
     /// <summary>For people.</summary>
-    public static string Describe(string name) => name == WebSocket ? "WebSocket echo" : All.FirstOrDefault(w => w.Name == name)?.Load is { } load
+    public static string Describe(string name) => name == WebSocket ? "WebSocket echo" : All.Append(Predict).FirstOrDefault(w => w.Name == name)?.Load is { } load
         ? $"{load.Method} {load.Path.Replace("%d", "{id}", StringComparison.Ordinal)}" : name;
+
+    // One digit behind the point, as in the file.
+    static readonly (int, int) Whole = (1, 7), Tenth = (0, 9);
+
+    /// <summary>One record, one answer of a random forest. Only rows that no forest doubts are compared: no two forests are the same.</summary>
+    public static readonly BackendWork Predict = new("predict",
+        new("POST", "/predict", """{"sepal_length":%d.%d,"sepal_width":%d.%d,"petal_length":%d.%d,"petal_width":%d.%d}""", Whole, Tenth, Whole, Tenth, Whole, Tenth, Whole, Tenth),
+        new("POST", "/predict", """{"sepal_length":5.0,"sepal_width":3.4,"petal_length":1.5,"petal_width":0.2}""", 200, """{"prediction":["setosa"]}"""),
+        new("POST", "/predict", """{"petal_width":1.3,"petal_length":4.3,"sepal_width":2.8,"sepal_length":5.9}""", 200, """{"prediction":["versicolor"]}"""),
+        new("POST", "/predict", """{"sepal_length":6.7,"sepal_width":3.0,"petal_length":5.8,"petal_width":2.2}""", 200, """{"prediction":["virginica"]}"""),
+        new("POST", "/predict", """{"sepal_length":5.0,"sepal_width":3.4,"petal_length":1.5}""", Check.Refused),
+        new("POST", "/predict", """{"sepal_length":"5.0","sepal_width":3.4,"petal_length":1.5,"petal_width":0.2}""", Check.Refused),
+        new("POST", "/predict", "[]", Check.Refused),
+        new("POST", "/predict", "{}", 401, HasToken: false));
 
     /// <summary>The work that is no request after request, but messages over sockets that stay open.</summary>
     public const string WebSocket = "websocket";
@@ -59,7 +76,8 @@ sealed record BackendWork(string Name, LoadRequest Load, params Check[] Checks)
             new("POST", "/items", """{"name":7,"price":12.5}""", Check.Refused),
             new("POST", "/items", "", Check.Refused),
             new("POST", "/items", "[]", Check.Refused),
-            new("POST", "/items", """{"name":"Tea","price":12.5}""", 401, HasToken: false)),
+            new("POST", "/items", """{"name":"Tea","price":12.5}""", 401, HasToken: false))
+        { IsItem = true },
         new("token", new("POST", "/token", $"username=user%d@example.com&password={Seed.Password}", (100, 999)) { IsForm = true },
             new("POST", "/token", $"username=USER4@example.com&password={Seed.Password}", 200,
                 """{"access_token":"*","token_type":"bearer","expires_in":86400,"refresh_token":"*"}""", HasToken: false) { IsForm = true },

@@ -28,8 +28,15 @@ sealed record Check(string Method, string Path, string? Body, int Status, string
             request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
         if (Body is not null)
             request.Content = new StringContent(Body, Encoding.UTF8, IsForm ? "application/x-www-form-urlencoded" : "application/json");
-        using var answer = await http.SendAsync(request, ct);
-        return Difference((int)answer.StatusCode, await answer.Content.ReadAsStringAsync(ct));
+        try
+        {
+            using var answer = await http.SendAsync(request, ct);
+            return Difference((int)answer.StatusCode, await answer.Content.ReadAsStringAsync(ct));
+        }
+        catch (Exception e) when (e is HttpRequestException || e is OperationCanceledException && !ct.IsCancellationRequested)
+        {
+            return $"{Method} {Path} has no answer: {e.Message}";
+        }
     }
 
     public string? Difference(int status, string answer)

@@ -74,14 +74,21 @@ sealed class PostgresServer : IAsyncDisposable
             throw new BenchException($"PostgreSQL refuses: {psql.LastWords()}");
     }
 
+    /// <summary>The one value of a query.</summary>
+    public async Task<string> AskAsync(string database, string sql, CancellationToken ct)
+    {
+        await using var psql = Psql(database, sql, _log, talks: true);
+        return (await psql.HearAllAsync(ct)).Trim();
+    }
+
     async Task<bool> AnswersAsync(CancellationToken ct)
     {
         await using var psql = Psql("postgres", "select 1", _log);
         return await psql.WaitAsync(ct) == 0;
     }
 
-    Child Psql(string database, string sql, string log) => Child.Start(_session.Folder.Line(["sh", "-c", Programs + "exec $bin/psql \"$@\"", "sh",
-        "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", $"{Port}", "-U", "postgres", "-d", database, "-c", sql]), log);
+    Child Psql(string database, string sql, string log, bool talks = false) => Child.Start(_session.Folder.Line(["sh", "-c", Programs + "exec $bin/psql \"$@\"", "sh",
+        "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", $"{Port}", "-U", "postgres", "-d", database, "-c", sql]), log, talks);
 
     /// <summary>In good order: connections are closed, a checkpoint is written.</summary>
     public async ValueTask DisposeAsync()

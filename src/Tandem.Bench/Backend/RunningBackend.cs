@@ -4,15 +4,20 @@ using System.Text;
 using System.Text.Json;
 using Tandem.Bench.Benchmarks;
 using Tandem.Bench.Peers;
+using Tandem.Bench.Processes;
 
 namespace Tandem.Bench.Backend;
 
 /// <summary>A peer that serves, its database filled, with a token of the administrator.</summary>
-sealed class RunningBackend(Server server, HttpClient http, string token)
+/// <param name="items">How many items its database has.</param>
+sealed class RunningBackend(Server server, HttpClient http, string token, Func<CancellationToken, Task<long>> items)
 {
     static readonly Dictionary<string, string> Administrator = new() { ["TANDEM_ADMIN__EMAIL"] = Seed.Administrator, ["TANDEM_ADMIN__PASSWORD"] = Seed.Password };
 
     public Server Server => server;
+
+    /// <summary>How many items its database has, asked past the program.</summary>
+    public Task<long> ItemsAsync(CancellationToken ct) => items(ct);
 
     /// <summary>The administrator's.</summary>
     public string Token => token;
@@ -25,14 +30,37 @@ sealed class RunningBackend(Server server, HttpClient http, string token)
         var database = peer.Name.Replace('-', '_');
         await postgres.CreateDatabaseAsync(database, ct);
         var more = new Dictionary<string, string> { ["database"] = database, ["database_port"] = $"{postgres.Port}", ["pool_per_core"] = $"{BackendPeers.PoolPerCore}" };
-        return await StartAsync(session, peer, files, more, c => Seed.TandemAsync(postgres, database, c), c => Seed.PeerAsync(postgres, database, c), ct);
+        return await StartAsync(session, peer, files, more, c => Seed.TandemAsync(postgres, database, c), c => Seed.PeerAsync(postgres, database, c), c => Seed.ItemsAsync(postgres, database, peer.IsHere, c), ct);
     }
 
     public static Task<RunningBackend> OnSqliteAsync(Session session, Peer peer, BackendFiles files, CancellationToken ct) => StartAsync(session, peer, files, [],
-        c => Seed.TandemAsync(files.Outside($"{peer.Name}/tandem.db"), c), c => Seed.PeerAsync(files.Outside($"{peer.Name}/backend.db"), c), ct);
+        c => Seed.TandemAsync(Database(peer, files), c), c => Seed.PeerAsync(Database(peer, files), c),
+        c => Seed.ItemsAsync(Database(peer, files), peer.IsHere, c), ct);
+
+    static string Database(Peer peer, BackendFiles files) => files.Outside($"{peer.Name}/{(peer.IsHere ? "tandem" : "backend")}.db");
+
+    /// <summary>The same with a forest of a hundred trees.</summary>
+    public static Task<RunningBackend> WithModelAsync(Session session, Peer peer, BackendFiles files, CancellationToken ct) => StartAsync(session, peer, files, [],
+        async c =>
+        {
+            await Seed.TandemAsync(Database(peer, files), c);
+            await TrainAsync(session, files.Outside("iris.csv"), files.Outside(peer.Name), c);
+        },
+        c => Seed.PeerAsync(Database(peer, files), c), c => Seed.ItemsAsync(Database(peer, files), peer.IsHere, c), ct);
+
+    static async Task TrainAsync(Session session, string csv, string data, CancellationToken ct)
+    {
+        await using (var source = typeof(RunningBackend).Assembly.GetManifestResourceStream("iris.csv")!)
+        await using (var target = File.Create(csv))
+            await source.CopyToAsync(target, ct);
+        await using var training = Child.Start([.. Peer.OurselvesLine, "model", "train", csv, "--target", "species", "--trees", "100", "--data", data], Path.Combine(session.Temporary, "train.log"));
+        if (await training.WaitAsync(ct) != 0)
+            throw new BenchException($"The model was not made: {training.LastWords()}");
+    }
 
     static async Task<RunningBackend> StartAsync(
-        Session session, Peer peer, BackendFiles files, Dictionary<string, string> more, Func<CancellationToken, Task> seedTandem, Func<CancellationToken, Task> seedPeer, CancellationToken ct)
+        Session session, Peer peer, BackendFiles files, Dictionary<string, string> more, Func<CancellationToken, Task> seedTandem, Func<CancellationToken, Task> seedPeer,
+        Func<CancellationToken, Task<long>> items, CancellationToken ct)
     {
         Directory.CreateDirectory(files.Outside(peer.Name));
         var data = files.Of(peer, peer.Name);
@@ -51,7 +79,7 @@ sealed class RunningBackend(Server server, HttpClient http, string token)
 
         var server = await Server.StartAsync(session, peer, ct, data: data, environment: peer.IsHere ? Administrator : null, more: more);
         var http = session.Own(new Client(new Uri(server.Address)));
-        return new RunningBackend(server, http.Http, await SignInAsync(http.Http, ct));
+        return new RunningBackend(server, http.Http, await SignInAsync(http.Http, ct), items);
     }
 
     /// <exception cref="BenchException">An answer differs; the message says how.</exception>
@@ -103,11 +131,18 @@ sealed class RunningBackend(Server server, HttpClient http, string token)
 
     static async Task<string> SignInAsync(HttpClient http, CancellationToken ct)
     {
-        using var form = new FormUrlEncodedContent(new Dictionary<string, string> { ["username"] = Seed.Administrator, ["password"] = Seed.Password });
-        using var answer = await http.PostAsync(new Uri("/token", UriKind.Relative), form, ct);
-        return answer.IsSuccessStatusCode
-            ? (await answer.Content.ReadFromJsonAsync<JsonElement>(ct)).GetProperty("access_token").GetString()!
-            : throw new BenchException($"POST /token is answered with {(int)answer.StatusCode}: {await answer.Content.ReadAsStringAsync(ct)}");
+        try
+        {
+            using var form = new FormUrlEncodedContent(new Dictionary<string, string> { ["username"] = Seed.Administrator, ["password"] = Seed.Password });
+            using var answer = await http.PostAsync(new Uri("/token", UriKind.Relative), form, ct);
+            return answer.IsSuccessStatusCode
+                ? (await answer.Content.ReadFromJsonAsync<JsonElement>(ct)).GetProperty("access_token").GetString()!
+                : throw new BenchException($"POST /token is answered with {(int)answer.StatusCode}: {await answer.Content.ReadAsStringAsync(ct)}");
+        }
+        catch (Exception e) when (e is HttpRequestException or JsonException || e is OperationCanceledException && !ct.IsCancellationRequested)
+        {
+            throw new BenchException($"POST /token has no answer: {e.Message}");
+        }
     }
 
     sealed class Client(Uri address) : IAsyncDisposable

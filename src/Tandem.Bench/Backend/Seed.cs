@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Security.Cryptography;
 using Microsoft.Data.Sqlite;
 
@@ -49,7 +50,18 @@ static class Seed
         File.WriteAllText(file, key.ExportECPrivateKeyPem());
     }
 
-    static async Task RunAsync(string file, string sql, CancellationToken ct)
+    /// <summary>How many items there are.</summary>
+    public static async Task<long> ItemsAsync(PostgresServer postgres, string database, bool isTandem, CancellationToken ct) =>
+        long.Parse(await postgres.AskAsync(database, CountItems(isTandem), ct), CultureInfo.InvariantCulture);
+
+    public static Task<long> ItemsAsync(string file, bool isTandem, CancellationToken ct) =>
+        OnAsync(file, CountItems(isTandem), async command => (long)(await command.ExecuteScalarAsync(ct))!, ct);
+
+    static string CountItems(bool isTandem) => $"select count(*) from {(isTandem ? "resources_items" : "items")}";
+
+    static Task RunAsync(string file, string sql, CancellationToken ct) => OnAsync(file, sql, command => command.ExecuteNonQueryAsync(ct), ct);
+
+    static async Task<T> OnAsync<T>(string file, string sql, Func<SqliteCommand, Task<T>> run, CancellationToken ct)
     {
         await using var connection = new SqliteConnection(new SqliteConnectionStringBuilder { DataSource = file, Pooling = false }.ConnectionString);
         await connection.OpenAsync(ct);
@@ -57,6 +69,6 @@ static class Seed
 #pragma warning disable CA2100 // From the constants above.
         command.CommandText = sql;
 #pragma warning restore CA2100
-        await command.ExecuteNonQueryAsync(ct);
+        return await run(command);
     }
 }

@@ -40,7 +40,8 @@ static class BackendBenchmark
                     session.Miss($"PostgreSQL: {e.Message}");
                 }
             }));
-            Plan(session, steps, Postgres, onPostgres, files, () => postgres);
+            Plan(session, steps, Postgres, onPostgres, BackendWork.All.Where(w => !(session.IsQuick && w.IsHash)),
+                async (peer, c) => postgres is null ? null : await RunningBackend.OnPostgresAsync(session, peer, files, postgres, c), () => postgres);
             steps.Add(new Step("stop PostgreSQL", 1, async _ =>
             {
                 if (postgres is not null)
@@ -48,22 +49,28 @@ static class BackendBenchmark
             }));
         }
 
-        Plan(session, steps, Sqlite, await session.AvailableAsync(Name, BackendPeers.OnSqlite, ct), files, () => null);
+        Plan(session, steps, Sqlite, await session.AvailableAsync(Name, BackendPeers.OnSqlite, ct), BackendWork.All.Where(w => !w.IsHash && (!session.IsQuick || w.Name is "get-user" or "post-item")),
+            async (peer, c) => await RunningBackend.OnSqliteAsync(session, peer, files, c), () => null);
+        if (!session.IsQuick)
+            Plan(session, steps, null, await session.AvailableAsync(Name, BackendPeers.WithModel, ct), [BackendWork.Predict],
+                async (peer, c) => await RunningBackend.WithModelAsync(session, peer, files, c), () => null);
         return steps;
     }
 
-    static void Plan(Session session, List<Step> steps, string database, List<Peer> peers, BackendFiles files, Func<PostgresServer?> postgres)
+    /// <param name="database">Of the cells; null: it has nothing to do with the work.</param>
+    static void Plan(Session session, List<Step> steps, string? database, List<Peer> peers, IEnumerable<BackendWork> works,
+        Func<Peer, CancellationToken, Task<RunningBackend?>> startAsync, Func<PostgresServer?> postgres)
     {
+        if (peers.Count == 0)
+            return;
         var backends = new Dictionary<string, RunningBackend>();
         foreach (var peer in peers)
             steps.Add(new Step($"start {peer.Title}", 4, async ct =>
             {
                 try
                 {
-                    if (database != Postgres)
-                        backends[peer.Name] = await RunningBackend.OnSqliteAsync(session, peer, files, ct);
-                    else if (postgres() is { } server)
-                        backends[peer.Name] = await RunningBackend.OnPostgresAsync(session, peer, files, server, ct);
+                    if (await startAsync(peer, ct) is { } backend)
+                        backends[peer.Name] = backend;
                 }
                 catch (BenchException e)
                 {
@@ -71,8 +78,8 @@ static class BackendBenchmark
                 }
             }));
 
-        var (rounds, seconds, warmUp) = (Rounds(session), session.Of(5, 1), session.Of(5, 1));
-        foreach (var work in BackendWork.All.Where(w => database == Postgres ? !(session.IsQuick && w.IsHash) : !w.IsHash && (!session.IsQuick || w.Name is "get-user" or "post-item")))
+        var (rounds, seconds, warmUp) = (Rounds(session), session.Of(4, 1), session.Of(5, 1));
+        foreach (var work in works)
         {
             foreach (var peer in peers)
                 steps.Add(new Step($"{peer.Title}, {work.Name}: compare the answers, warm up", warmUp + 0.5, ct => OnAsync(peer, backend =>
@@ -127,8 +134,11 @@ static class BackendBenchmark
 
     static async Task<Cell> MeasureAsync(Session session, RunningBackend backend, BackendWork work, Cell cell, int seconds, PostgresServer? postgres, CancellationToken ct)
     {
-        cell = await ClosedLoop.MeasureAsync(session, backend.Server, cell, "/", ConnectionsOf(work), seconds, ct, requests: backend.Requests(work), database: postgres?.Id);
-        return MustAnswer(cell);
+        var before = work.IsItem ? await backend.ItemsAsync(ct) : 0;
+        cell = MustAnswer(await ClosedLoop.MeasureAsync(session, backend.Server, cell, "/", ConnectionsOf(work), seconds, ct, requests: backend.Requests(work), database: postgres?.Id));
+        // More than were answered: some were on their way when time was up.
+        return !work.IsItem || await backend.ItemsAsync(ct) - before is var stored && stored >= cell.Requests
+            ? cell : throw new BenchException($"{cell.Requests} items were acknowledged and {stored} are in the database.");
     }
 
     /// <summary>Work that was not done is fast: what has such answers is no measurement.</summary>
@@ -138,10 +148,11 @@ static class BackendBenchmark
     // A hash takes a core for 20 ms: more at once only wait, and longer than a client would.
     static int ConnectionsOf(BackendWork work) => work.IsHash ? HashConnections : Connections;
 
-    static Cell Cell(Peer peer, BackendWork work, string database, int round) => new(Name, peer.Name, new(StringComparer.Ordinal)
+    static Cell Cell(Peer peer, BackendWork work, string? database, int round)
     {
-        ["connections"] = $"{ConnectionsOf(work)}",
-        ["database"] = database,
-        ["work"] = work.Name,
-    }, round);
+        var parameters = new SortedDictionary<string, string>(StringComparer.Ordinal) { ["connections"] = $"{ConnectionsOf(work)}", ["work"] = work.Name };
+        if (database is not null)
+            parameters["database"] = database;
+        return new Cell(Name, peer.Name, parameters, round);
+    }
 }

@@ -46,7 +46,15 @@ static class BackendPeers
         { Environment = "DATABASE={data}/backend.db SIGNING_KEY={data}/key.pem" },
     ];
 
-    public static IReadOnlyList<Peer> All { get; } = [.. OnPostgres, .. OnSqlite];
+    /// <summary>Those who predict, on SQLite too. Programs of their own: what a model takes of memory is nothing to the others.</summary>
+    public static IReadOnlyList<Peer> WithModel { get; } =
+    [
+        OnSqlite[0] with { Name = "tandem-model", Title = "Tandem with a model" },
+        new("fastapi-sklearn", "FastAPI + scikit-learn", $"uvicorn backend_predict:app {Uvicorn}", [.. Python, "python3-sklearn", "python3-pandas"])
+        { Environment = "DATABASE={data}/backend.db SIGNING_KEY={data}/key.pem" },
+    ];
+
+    public static IReadOnlyList<Peer> All { get; } = [.. OnPostgres, .. OnSqlite, .. WithModel];
 
     /// <summary>uvicorn has a pool in each of its processes.</summary>
     public static int PoolPerCore => Math.Max(1, PoolSize / Environment.ProcessorCount);

@@ -24,7 +24,7 @@ sealed class PeerFolder(string root)
         "golang-github-valyala-fasthttp-dev",
         // For the benchmark backend.
         "postgresql", "golang-github-jackc-pgx-v4-dev", "golang-github-mattn-go-sqlite3-dev", "golang-github-golang-jwt-jwt-v5-dev", "golang-golang-x-crypto-dev",
-        "python3-asyncpg", "python3-jwt", "python3-cryptography", "python3-argon2", "python3-python-multipart", "python3-websockets", "golang-github-gorilla-websocket-dev",
+        "python3-asyncpg", "python3-jwt", "python3-cryptography", "python3-argon2", "python3-python-multipart", "python3-websockets", "golang-github-gorilla-websocket-dev", "python3-pandas", "python3-sklearn",
     ];
 
     // Kept apart from the line that runs in it: "$0" is the folder.
