@@ -74,13 +74,20 @@ public sealed partial class BackendTests : IDisposable
         await using (var first = TestApp.KeepData(await StartAsync(_data)))
             Assert.Equal(HttpStatusCode.OK, (await first.Http.GetAsync("/health", Ct)).StatusCode);
         await Seed.TandemAsync(Path.Combine(_data, "tandem.db"), Ct);
+        var csv = Path.Combine(_data, "iris.csv");
+        await using (var source = typeof(Seed).Assembly.GetManifestResourceStream("iris.csv")!)
+        await using (var target = File.Create(csv))
+            await source.CopyToAsync(target, Ct);
+        Assert.Equal(0, (await Programs.RunAsync("model", "train", csv, "--target", "species", "--trees", "100", "--data", _data)).Code);
         await using var app = await StartAsync(_data);
         using var form = new FormUrlEncodedContent(new Dictionary<string, string> { ["username"] = Seed.Administrator, ["password"] = Seed.Password });
         using var answer = await app.Http.PostAsync("/token", form, Ct);
         var token = (await answer.Content.ReadFromJsonAsync<JsonElement>(Ct)).GetProperty("access_token").GetString()!;
 
-        foreach (var check in BackendWork.All.SelectMany(w => w.Checks))
+        foreach (var check in BackendWork.All.Append(BackendWork.Predict).SelectMany(w => w.Checks))
             Assert.Null(await check.DifferenceAsync(app.Http, token, Ct));
+        // Those of the checks that were good.
+        Assert.Equal(2, await Seed.ItemsAsync(Path.Combine(_data, "tandem.db"), isTandem: true, Ct));
     }
 
     [Fact]
