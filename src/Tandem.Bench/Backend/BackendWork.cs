@@ -18,6 +18,19 @@ sealed record BackendWork(string Name, LoadRequest Load, params Check[] Checks)
 
     const string UserTwo = """{"id":2,"email":"user2@example.com","name":"User 2","created_at":"2026-01-01T00:00:00Z","is_active":true}""";
 
+    const string Token = "Tandem remembers the token that it has checked and looks whether its session has ended; the peers check its signature each time, as their libraries do.";
+
+    /// <summary>What one of them does more than the others, for the report; docs/guide/bench.md says how the work is kept equal.</summary>
+    public static string Note(string name) => name switch
+    {
+        "get-user" => Token,
+        "list-users" => $"{Token} It also counts all users, for `X-Total-Count` and `Link`; the peers do not.",
+        "patch-user" or "post-item" => $"{Token} It also writes an event into its outbox, in the same transaction; the peers do not.",
+        "token" or "sign-up" => "Nearly all of it is the password's Argon2id, with the same parameters for everybody.",
+        WebSocket => "Each socket says something once a second. Where a program has little to do, what it costs to wake it up weighs most.",
+        _ => "",
+    };
+
     /// <summary>For people.</summary>
     public static string Describe(string name) => name == WebSocket ? "WebSocket echo" : All.Append(Predict).FirstOrDefault(w => w.Name == name)?.Load is { } load
         ? $"{load.Method} {load.Path.Replace("%d", "{id}", StringComparison.Ordinal)}" : name;

@@ -57,7 +57,7 @@ sealed class PeerFolder(string root)
         var installed = Outside($"{Work}/.installed");
         if (!File.Exists(installed) || File.ReadAllText(installed) != string.Join(' ', Packages))
         {
-            say($"Setting up a Debian {Suite} with the peers in {root} (once, some minutes and 2 GB) ...");
+            say($"Setting up a Debian {Suite} with the peers in {root} (once, some minutes and 2.5 GB) ...");
             await InstallAsync(ct);
             Directory.CreateDirectory(Outside(Work));
             File.WriteAllText(installed, string.Join(' ', Packages));

@@ -76,6 +76,8 @@ sealed class PageMaker(Run run, List<Cell> cells)
                     list.Add(new Bar(label, spread, name == subject));
         }
 
+        if (@case.First().Parameters.TryGetValue("work", out var work) && BackendWork.Note(work) is { Length: > 0 } note)
+            text.Add(note);
         var late = @case.Where(IsLate).Select(c => $"{Title(benchmark, c.Peer)} in round {c.Round}").ToList();
         if (late.Count > 0)
             text.Add($"**Too noisy to say:** the client itself was late by more than half of the p99 that it measured: {string.Join(", ", late)}.");

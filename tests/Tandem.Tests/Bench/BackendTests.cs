@@ -103,6 +103,7 @@ public sealed partial class BackendTests : IDisposable
         var tables = File.ReadAllText(ReportFiles.Write(directory).Markdown);
 
         Assert.Contains("## backend: 64 connections, on PostgreSQL, GET /users/{id}", tables);
+        Assert.Contains("Tandem remembers the token that it has checked", tables);
         Assert.Contains("| PostgreSQL CPU µs/req |", tables);
         Assert.Contains("| Go Gin + pgx | 100.0 | 25.0 | 4,000 |", tables);
         Assert.Contains("| 0.50 (0.50–0.50) | 2.00 (2.00–2.00) |", tables);
