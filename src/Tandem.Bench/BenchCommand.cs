@@ -24,7 +24,7 @@ public static class BenchCommand
             {
                 parsed.InvocationConfiguration.Output.WriteLine($"{benchmark.Name,-8}{benchmark.Description}");
                 foreach (var peer in benchmark.Peers)
-                    parsed.InvocationConfiguration.Output.WriteLine($"        {peer.Name,-14}{peer.Title}{(peer.IsLimit ? " (a limit, no backend)" : "")}");
+                    parsed.InvocationConfiguration.Output.WriteLine($"        {peer.Name,-17}{peer.Title}{(peer.IsLimit ? " (a limit, no backend)" : "")}");
             }
         });
         return command;

@@ -13,6 +13,7 @@ sealed record Benchmark(string Name, string Description, IReadOnlyList<Peer> Pee
     public static IReadOnlyList<Benchmark> All { get; } =
     [
         new(HttpBenchmark.Name, "GET /health, a small JSON: closed loop at 64, 1,000 and 10,000 connections, open loop at 20,000 req/s over 10,000", HttpPeers.All, HttpBenchmark.PlanAsync),
+        new(BackendBenchmark.Name, "the same backend end to end, token, validation and database included: reading, listing, changing users, durable items", BackendPeers.All, BackendBenchmark.PlanAsync),
         new(WorkBenchmark.Json, "parsing a million JSON records (167 MB) into memory; a quick run takes 400,000", WorkPeers.Json, WorkBenchmark.PlanJsonAsync),
         new(WorkBenchmark.Fib, "Fibonacci(40), recursively; a quick run takes 36", WorkPeers.Fib, WorkBenchmark.PlanFibAsync),
         new(WorkBenchmark.Points, "a million points of three float64 in memory", WorkPeers.Points, WorkBenchmark.PlanPointsAsync),

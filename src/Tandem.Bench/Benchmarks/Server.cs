@@ -36,12 +36,14 @@ sealed class Server : IAsyncDisposable
     /// <param name="cores">Which processor cores it may use, as taskset says it; null: all.</param>
     /// <param name="data">Its data directory; null: one of its own.</param>
     /// <param name="environment">Beside the usual one.</param>
+    /// <param name="more">What else its start line has to be filled in with.</param>
     public static async Task<Server> StartAsync(
-        Session session, Peer peer, CancellationToken ct, string? cores = null, string? data = null, IReadOnlyDictionary<string, string>? environment = null)
+        Session session, Peer peer, CancellationToken ct, string? cores = null, string? data = null, IReadOnlyDictionary<string, string>? environment = null,
+        IReadOnlyDictionary<string, string>? more = null)
     {
         var port = FreePort();
         data ??= Path.Combine(session.Temporary, $"data-{port}");
-        var values = new Dictionary<string, string> { ["port"] = $"{port}", ["data"] = data };
+        var values = new Dictionary<string, string>(more ?? new Dictionary<string, string>()) { ["port"] = $"{port}", ["data"] = data };
         var line = peer.Line(session.Folder, values);
         var server = session.Own(new Server(
             Child.Start(cores is null ? line : ["taskset", "-c", cores, .. line], Path.Combine(session.Temporary, $"{peer.Name}-{port}.log"), environment: environment), peer, port));
@@ -84,7 +86,7 @@ sealed class Server : IAsyncDisposable
         }
     }
 
-    static int FreePort()
+    public static int FreePort()
     {
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();

@@ -50,7 +50,7 @@ sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahea
         var available = new List<Peer>();
         foreach (var peer in all.Where(p => only.Count == 0 || only.Contains(p.Name)))
         {
-            if (!peer.IsHere && !HasFolder)
+            if (peer.NeedsFolder && !HasFolder)
                 continue;
             if (peer.IsAheadOfTime && ahead.Program is null)
             {
@@ -64,13 +64,19 @@ sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahea
                 continue;
             }
 
-            var version = peer.IsHere ? $"{typeof(Session).Assembly.GetName().Version?.ToString(3)}, .NET {Environment.Version}" : await folder.VersionsAsync(peer.Packages, ct);
             available.Add(peer);
-            if (!_peers.Exists(p => p.Benchmark == benchmark && p.Name == peer.Name))
-                _peers.Add(new PeerRecord(benchmark, peer.Name, peer.Title, peer.StartLine, version));
+            await RecordAsync(benchmark, peer, ct);
         }
 
         return available;
+    }
+
+    /// <summary>Keeps how it is started and its version.</summary>
+    public async Task RecordAsync(string benchmark, Peer peer, CancellationToken ct)
+    {
+        var version = peer.IsHere ? $"{typeof(Session).Assembly.GetName().Version?.ToString(3)}, .NET {Environment.Version}" : await folder.VersionsAsync(peer.Packages, ct);
+        if (!_peers.Exists(p => p.Benchmark == benchmark && p.Name == peer.Name))
+            _peers.Add(new PeerRecord(benchmark, peer.Name, peer.Title, peer.StartLine, version));
     }
 
     public void Miss(string what)
@@ -80,14 +86,19 @@ sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahea
     }
 
     /// <summary>Measures one cell and keeps it. A failure is kept as well, and what has failed once is not tried again in this run.</summary>
-    public async Task MeasureAsync(Cell cell, Func<Cell, CancellationToken, Task<Cell>> measure, CancellationToken ct)
+    public Task MeasureAsync(Cell cell, Func<Cell, CancellationToken, Task<Cell>> measure, CancellationToken ct) => MeasureAsync(cell, measure, isKept: true, ct);
+
+    /// <summary>The same for a measurement that nobody wants but its failure.</summary>
+    public Task WarmUpAsync(Cell cell, Func<Cell, CancellationToken, Task<Cell>> measure, CancellationToken ct) => MeasureAsync(cell, measure, isKept: false, ct);
+
+    async Task MeasureAsync(Cell cell, Func<Cell, CancellationToken, Task<Cell>> measure, bool isKept, CancellationToken ct)
     {
         if (_failed.Contains((cell.Peer, cell.Benchmark + cell.Case())))
             return;
         try
         {
             // Whichever server was asked before still closes its connections: that is not the next one's time.
-            if (cell.Benchmark is HttpBenchmark.Name or CurveBenchmark.Name)
+            if (cell.Benchmark is HttpBenchmark.Name or CurveBenchmark.Name or BackendBenchmark.Name)
                 await Task.Delay(Pause, ct);
             cell = await measure(cell, ct);
         }
@@ -98,7 +109,8 @@ sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahea
             cell = cell with { Failed = e.Message };
         }
 
-        directory.Add(cell with { At = DateTimeOffset.UtcNow });
+        if (isKept || cell.Failed is not null)
+            directory.Add(cell with { At = DateTimeOffset.UtcNow });
     }
 
     public async ValueTask DisposeAsync()

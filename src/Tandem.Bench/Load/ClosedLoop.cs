@@ -16,12 +16,19 @@ static class ClosedLoop
     /// <summary>An answer that takes longer is an error.</summary>
     public const int TimeoutSeconds = 4;
 
+    /// <summary>A figure of a cell: what the database's processes took.</summary>
+    public const string DatabaseCpuSeconds = "database_cpu_seconds";
+
     /// <summary>Why wrk cannot be had; null when it can.</summary>
     public static string? Missing(Session session) =>
         session.HasFolder || PeerFolder.IsHere("wrk") ? null : "closed loop: wrk is missing; install it with your package manager";
 
     /// <summary>Loads <paramref name="server"/> and measures it meanwhile.</summary>
-    public static async Task<Cell> MeasureAsync(Session session, Server server, Cell cell, string path, int connections, int seconds, CancellationToken ct, string? token = null)
+    /// <param name="token">Sent as bearer token.</param>
+    /// <param name="requests">The Lua that makes the requests; null: <paramref name="path"/> again and again.</param>
+    /// <param name="database">The root of the process tree of a database that works for the server: its CPU time is counted apart.</param>
+    public static async Task<Cell> MeasureAsync(Session session, Server server, Cell cell, string path, int connections, int seconds, CancellationToken ct, string? token = null,
+        string? requests = null, int? database = null)
     {
         server.MustRun();
         var log = Path.Combine(session.Temporary, "wrk.log");
@@ -29,13 +36,14 @@ static class ClosedLoop
         [
             "wrk", "-t", $"{Math.Min(Threads, connections)}", "-c", $"{connections}", "-d", $"{seconds}s", "--timeout", $"{TimeoutSeconds}s",
             .. token is null ? Array.Empty<string>() : ["-H", $"Authorization: Bearer {token}"],
-            "-s", Script(session), server.Address + path,
+            "-s", Script(session, requests), server.Address + path,
         ];
         await using var watch = new MemoryWatch(server.Id);
-        var before = ProcessTree.CpuSeconds(server.Id);
+        double DatabaseCpu() => database is { } id ? ProcessTree.CpuSeconds(id) : 0;
+        var (before, databaseBefore) = (ProcessTree.CpuSeconds(server.Id), DatabaseCpu());
         await using var wrk = Child.Start(session.HasFolder ? session.Folder.Line(words) : words, log, talks: true);
         var said = await wrk.HearAllAsync(ct);
-        var cpu = ProcessTree.CpuSeconds(server.Id) - before;
+        var (cpu, databaseCpu) = (ProcessTree.CpuSeconds(server.Id) - before, DatabaseCpu() - databaseBefore);
         var memory = await watch.StopAsync(server.RestBytes);
         server.MustRun();
         if (said.Split('\n').FirstOrDefault(l => l.StartsWith("RESULT ", StringComparison.Ordinal)) is not { } line)
@@ -51,24 +59,21 @@ static class ClosedLoop
             Errors = errors,
             Seconds = Number("microseconds") / 1e6,
             CpuSeconds = cpu,
+            Figures = database is null ? cell.Figures : new(cell.Figures) { [DatabaseCpuSeconds] = databaseCpu },
             Memory = memory,
             Quantiles = [.. result.GetProperty("quantiles").EnumerateArray().Select(q => q.GetInt64())],
         };
     }
 
-    static string Script(Session session)
+    /// <summary>wrk.lua, which says what was measured, behind what makes the requests; where wrk sees it.</summary>
+    static string Script(Session session, string? requests)
     {
         const string Name = "wrk.lua";
-        if (session.HasFolder)
+        if (session.HasFolder && requests is null)
             return $"{PeerFolder.Work}/{Name}";
-        var file = Path.Combine(session.Temporary, Name);
-        if (!File.Exists(file))
-        {
-            using var source = Assembly.GetExecutingAssembly().GetManifestResourceStream(Name)!;
-            using var target = File.Create(file);
-            source.CopyTo(target);
-        }
-
+        using var source = new StreamReader(Assembly.GetExecutingAssembly().GetManifestResourceStream(Name)!);
+        var file = session.HasFolder ? $"{PeerFolder.Work}/requests.lua" : Path.Combine(session.Temporary, Name);
+        File.WriteAllText(session.HasFolder ? session.Folder.Outside(file) : file, requests + source.ReadToEnd());
         return file;
     }
 }

@@ -6,7 +6,7 @@ using Tandem.Bench.Results;
 namespace Tandem.Bench.Load;
 
 /// <summary>
-/// One keep-alive connection of <see cref="OpenLoop"/>, one request at a time. The planning thread sends where the connection is free; otherwise the
+/// One connection of <see cref="OpenLoop"/>, kept open, one request at a time. The planning thread sends where the connection is free; otherwise the
 /// request waits for the answer before it, and is sent where that one comes in.
 /// </summary>
 sealed class Connection : IDisposable
@@ -17,14 +17,16 @@ sealed class Connection : IDisposable
     readonly IPEndPoint _server;
     readonly byte[] _request;
     readonly SocketAsyncEventArgs _receiving = new();
-    readonly Answer _answer = new();
+    readonly byte[]? _upgrade;
+    readonly IAnswer _answer;
     Socket? _socket;
     long? _out;
     bool _isOpen, _isGivenUp;
 
-    public Connection(IPEndPoint server, byte[] request, Tally tally)
+    /// <param name="upgrade">What makes a WebSocket of it before the first request; null: nothing.</param>
+    public Connection(IPEndPoint server, byte[] request, byte[]? upgrade, IAnswer answer, Tally tally)
     {
-        (_server, _request, _tally) = (server, request, tally);
+        (_server, _request, _upgrade, _answer, _tally) = (server, request, upgrade, answer, tally);
         _receiving.SetBuffer(new byte[2048]);
         _receiving.Completed += (_, _) =>
         {
@@ -47,6 +49,8 @@ sealed class Connection : IDisposable
         try
         {
             await socket.ConnectAsync(_server, ct);
+            if (_upgrade is not null)
+                await WebSocketFrames.UpgradeAsync(socket, _upgrade, ct);
         }
         catch
         {
@@ -212,19 +216,31 @@ sealed class Connection : IDisposable
     }
 }
 
-/// <summary>Finds the end of one answer in bytes that come in pieces: a head, and as many bytes of body as it says.</summary>
-sealed class Answer
+/// <summary>Finds the end of one answer in bytes that come in pieces.</summary>
+interface IAnswer
+{
+    /// <summary>As HTTP has it, once the answer is whole.</summary>
+    int Status { get; }
+
+    void Reset();
+
+    /// <returns>True when the answer is whole. Nothing may follow it: the next one has not been asked for.</returns>
+    bool Take(ReadOnlySpan<byte> bytes);
+}
+
+/// <summary>One of HTTP: a head, and as many bytes of body as it says.</summary>
+sealed class Answer : IAnswer
 {
     readonly byte[] _head = new byte[4096];
     int _length;
     long _missing = -1;
 
-    /// <summary>Once the head is there.</summary>
+    /// <inheritdoc/>
     public int Status { get; private set; }
 
     public void Reset() => (_length, _missing, Status) = (0, -1, 0);
 
-    /// <returns>True when the answer is whole. Nothing may follow it: the next one has not been asked for.</returns>
+    /// <inheritdoc/>
     /// <exception cref="InvalidDataException">This is not HTTP, or has no Content-Length.</exception>
     public bool Take(ReadOnlySpan<byte> bytes)
     {

@@ -10,7 +10,8 @@ namespace Tandem.Bench.Load;
 /// <param name="Rate">Requests per second over all connections.</param>
 /// <param name="WarmUp">Before anything counts, at the same rate.</param>
 /// <param name="Time">How long requests are planned that count.</param>
-sealed record OpenLoopPlan(IPEndPoint Server, string Path, int Connections, int Rate, TimeSpan WarmUp, TimeSpan Time);
+/// <param name="EchoToken">The token with which each connection becomes a WebSocket, over which messages are sent for requests; null: HTTP.</param>
+sealed record OpenLoopPlan(IPEndPoint Server, string Path, int Connections, int Rate, TimeSpan WarmUp, TimeSpan Time, string? EchoToken = null);
 
 /// <param name="Planned">Requests that count.</param>
 /// <param name="Answered">Of those, with 2xx.</param>
@@ -40,7 +41,10 @@ sealed class OpenLoop : IDisposable
     {
         _plan = plan;
         var request = System.Text.Encoding.ASCII.GetBytes($"GET {plan.Path} HTTP/1.1\r\nHost: {plan.Server}\r\n\r\n");
-        _connections = [.. Enumerable.Range(0, plan.Connections).Select(_ => new Connection(plan.Server, request, _tally))];
+        var upgrade = plan.EchoToken is { } token ? WebSocketFrames.Upgrade(plan.Path, plan.Server.ToString(), token) : null;
+        _connections = [.. Enumerable.Range(0, plan.Connections).Select(_ => upgrade is null
+            ? new Connection(plan.Server, request, null, new Answer(), _tally)
+            : new Connection(plan.Server, WebSocketFrames.Request, upgrade, new ExactAnswer(WebSocketFrames.Echo), _tally))];
     }
 
     /// <returns>How long it took to open all connections.</returns>

@@ -15,23 +15,24 @@ static class OpenLoopProcess
     public const string Name = "open-loop";
 
     /// <summary>A server that has not taken all connections by then cannot be asked over them.</summary>
-    static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(6);
+    static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(6), UpgradeTimeout = TimeSpan.FromSeconds(12);
 
     // Completions run where the socket was seen to be ready: no thread has to be woken to take the time.
     static readonly Dictionary<string, string> Environment = new() { ["DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS"] = "1" };
 
+    /// <param name="echoToken">The token with which each connection becomes a WebSocket that echoes; null: <paramref name="path"/> is asked for by HTTP.</param>
     public static async Task<Cell> MeasureAsync(
-        Session session, Server server, Cell cell, string path, int connections, int rate, double warmUp, double seconds, CancellationToken ct)
+        Session session, Server server, Cell cell, string path, int connections, int rate, double warmUp, double seconds, CancellationToken ct, string? echoToken = null)
     {
         server.MustRun();
         string Say(double value) => value.ToString(CultureInfo.InvariantCulture);
         await using var watch = new MemoryWatch(server.Id);
         await using var client = Child.Start(
-            [.. Peer.OurselvesLine, "bench", "child", Name, $"{server.Port}", path, $"{connections}", $"{rate}", Say(warmUp), Say(seconds)],
+            [.. Peer.OurselvesLine, "bench", "child", Name, $"{server.Port}", path, $"{connections}", $"{rate}", Say(warmUp), Say(seconds), .. echoToken is null ? Array.Empty<string>() : [echoToken]],
             Path.Combine(session.Temporary, "open-loop.log"), talks: true, Environment);
         var connected = double.Parse((await client.HearAsync(ct)).Split(' ')[1], CultureInfo.InvariantCulture);
         if (connected < 0)
-            throw new BenchException($"It did not take {connections} connections within {ConnectTimeout.TotalSeconds:0} s.");
+            throw new BenchException($"It did not take {connections} connections within {Patience(echoToken).TotalSeconds:0} s.");
         if (await client.AskAsync("warm up", ct) != "warm")
             throw new BenchException($"The open loop's client is lost: {client.LastWords()}");
         var before = ProcessTree.CpuSeconds(server.Id);
@@ -58,17 +59,19 @@ static class OpenLoopProcess
         };
     }
 
+    static TimeSpan Patience(string? echoToken) => echoToken is null ? ConnectTimeout : UpgradeTimeout;
+
     /// <summary>What the process does.</summary>
-    /// <param name="words">Port, path, connections, rate, seconds of warm-up, seconds.</param>
+    /// <param name="words">Port, path, connections, rate, seconds of warm-up, seconds, and for WebSockets the token.</param>
     public static async Task<int> RunAsync(string[] words, CancellationToken ct)
     {
         double Seconds(string word) => double.Parse(word, CultureInfo.InvariantCulture);
         int Whole(string word) => int.Parse(word, CultureInfo.InvariantCulture);
         var plan = new OpenLoopPlan(new IPEndPoint(IPAddress.Loopback, Whole(words[0])), words[1], Whole(words[2]), Whole(words[3]),
-            TimeSpan.FromSeconds(Seconds(words[4])), TimeSpan.FromSeconds(Seconds(words[5])));
+            TimeSpan.FromSeconds(Seconds(words[4])), TimeSpan.FromSeconds(Seconds(words[5])), words.ElementAtOrDefault(6));
         using var loop = new OpenLoop(plan);
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(ct);
-        timeout.CancelAfter(ConnectTimeout);
+        timeout.CancelAfter(Patience(plan.EchoToken));
         try
         {
             var took = await loop.ConnectAsync(timeout.Token);

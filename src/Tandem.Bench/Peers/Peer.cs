@@ -4,8 +4,8 @@ namespace Tandem.Bench.Peers;
 /// <param name="Name">Short: of cells and the command line.</param>
 /// <param name="Title">For people.</param>
 /// <param name="Start">
-/// The start line, words separated by blanks. <c>{port}</c>, <c>{cores}</c>, <c>{workers}</c> (2 · cores + 1) and <c>{data}</c> are filled in; <c>{tandem}</c>
-/// is this very program.
+/// The start line, words separated by blanks. <c>{port}</c>, <c>{cores}</c>, <c>{workers}</c> (2 · cores + 1), <c>{data}</c> and what else the benchmark says are
+/// filled in; <c>{tandem}</c> is this very program.
 /// </param>
 /// <param name="Packages">What its version consists of, in the Debian folder; empty: it runs here and has this program's version.</param>
 sealed record Peer(string Name, string Title, string Start, params string[] Packages)
@@ -15,7 +15,7 @@ sealed record Peer(string Name, string Title, string Start, params string[] Pack
     /// <summary>The shell line that builds it, in the folder; empty: nothing to build.</summary>
     public string Build { get; init; } = "";
 
-    /// <summary>Environment variables of the start, as the shell writes them: <c>GIN_MODE=release</c>.</summary>
+    /// <summary>Environment variables of the start, as the shell writes them: <c>GIN_MODE=release</c>. Filled in like the line.</summary>
     public string Environment { get; init; } = "";
 
     /// <summary>A bound of what the machine can do, not a way to write a backend.</summary>
@@ -23,6 +23,11 @@ sealed record Peer(string Name, string Title, string Start, params string[] Pack
 
     /// <summary>Runs on this machine itself, not in the Debian folder.</summary>
     public bool IsHere => Packages.Length == 0;
+
+    /// <summary>Runs here, but works on a server that is in the Debian folder.</summary>
+    public bool WorksOnFolder { get; init; }
+
+    public bool NeedsFolder => !IsHere || WorksOnFolder;
 
     public bool IsAheadOfTime => Start.StartsWith(WorkPeers.Ahead, StringComparison.Ordinal);
 
@@ -33,7 +38,7 @@ sealed record Peer(string Name, string Title, string Start, params string[] Pack
     public IEnumerable<string> Line(PeerFolder folder, IReadOnlyDictionary<string, string>? values = null)
     {
         var words = Start.Split(' ').SelectMany(word => word == "{tandem}" ? OurselvesLine : [Fill(word, values)]);
-        string[] line = Environment.Length == 0 ? [.. words] : ["env", .. Environment.Split(' '), .. words];
+        string[] line = Environment.Length == 0 ? [.. words] : ["env", .. Environment.Split(' ').Select(word => Fill(word, values)), .. words];
         return IsHere ? line : folder.Line(line);
     }
 

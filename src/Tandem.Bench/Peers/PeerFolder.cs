@@ -22,6 +22,9 @@ sealed class PeerFolder(string root)
         "wrk", "python3", "python3-dev", "python3-fastapi", "python3-uvicorn", "uvicorn", "python3-uvloop", "python3-httptools", "gunicorn", "python3-flask",
         "python3-django", "python3-orjson", "cython3", "gcc", "g++", "libc6-dev", "libsimdjson-dev", "golang-go", "golang-github-gin-gonic-gin-dev",
         "golang-github-valyala-fasthttp-dev",
+        // For the benchmark backend.
+        "postgresql", "golang-github-jackc-pgx-v4-dev", "golang-github-mattn-go-sqlite3-dev", "golang-github-golang-jwt-jwt-v5-dev", "golang-golang-x-crypto-dev",
+        "python3-asyncpg", "python3-jwt", "python3-cryptography", "python3-argon2", "python3-python-multipart", "python3-websockets", "golang-github-gorilla-websocket-dev", "python3-pandas", "python3-sklearn",
     ];
 
     // Kept apart from the line that runs in it: "$0" is the folder.
@@ -54,7 +57,7 @@ sealed class PeerFolder(string root)
         var installed = Outside($"{Work}/.installed");
         if (!File.Exists(installed) || File.ReadAllText(installed) != string.Join(' ', Packages))
         {
-            say($"Setting up a Debian {Suite} with the peers in {root} (once, some minutes and 2 GB) ...");
+            say($"Setting up a Debian {Suite} with the peers in {root} (once, some minutes and 2.5 GB) ...");
             await InstallAsync(ct);
             Directory.CreateDirectory(Outside(Work));
             File.WriteAllText(installed, string.Join(' ', Packages));

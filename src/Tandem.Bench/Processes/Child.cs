@@ -6,7 +6,7 @@ namespace Tandem.Bench.Processes;
 /// <summary>A process of ours and whatever it starts, in a session of their own: Ctrl-C in the terminal reaches them through us alone, and all end together.</summary>
 sealed class Child : IAsyncDisposable
 {
-    const int Kill = 9;
+    const int Interrupt = 2, Kill = 9;
 
     // As many files as the machine allows: ten thousand connections are as many descriptors.
     const string Open = "ulimit -n \"$(ulimit -Hn)\" && exec \"$@\"";
@@ -88,6 +88,25 @@ sealed class Child : IAsyncDisposable
     {
         var lines = File.Exists(_log) ? File.ReadLines(_log).Where(l => l.Trim().Length > 0).TakeLast(3).ToList() : [];
         return lines.Count == 0 ? "it said nothing" : string.Join(" / ", lines.Select(l => l.Trim()));
+    }
+
+    /// <summary>Asks it to end by SIGINT, as Ctrl-C does.</summary>
+    /// <returns>Whether it has ended in that time.</returns>
+    public async Task<bool> InterruptAsync(TimeSpan patience)
+    {
+        if (_isDisposed)
+            return true;
+        if (!_process.HasExited)
+            kill(Id, Interrupt);
+        try
+        {
+            await _process.WaitForExitAsync().WaitAsync(patience);
+            return true;
+        }
+        catch (TimeoutException)
+        {
+            return false;
+        }
     }
 
     /// <summary>Ends it and all that it has started, at once.</summary>

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Tandem.Bench.Benchmarks;
+using Tandem.Bench.Load;
 using Tandem.Bench.Results;
 
 namespace Tandem.Bench.Reports;
@@ -15,6 +16,7 @@ sealed record Metric(string Title, int Digits, bool IsLess, Func<Cell, double?> 
 
     static readonly Metric Rate = new("req/s", 0, false, c => c.Seconds > 0 ? c.Requests / c.Seconds : null);
     static readonly Metric Cpu = new("CPU µs/req", 1, true, c => c.Requests > 0 ? c.CpuSeconds / c.Requests * 1e6 : null);
+    static readonly Metric DatabaseCpu = new("PostgreSQL CPU µs/req", 1, true, c => Figure(ClosedLoop.DatabaseCpuSeconds, Math.Max(1, c.Requests) / 1e6)(c));
     static readonly Metric P50 = new("p50 ms", 2, true, c => c.Milliseconds(0.5));
     static readonly Metric P99 = new("p99 ms", 2, true, c => c.Milliseconds(0.99));
     static readonly Metric P999 = new("p99.9 ms", 2, true, c => c.Milliseconds(0.999));
@@ -31,15 +33,21 @@ sealed record Metric(string Title, int Digits, bool IsLess, Func<Cell, double?> 
     static readonly Metric Spawn = new("µs to start one", 2, true, c => Figure("spawn_seconds", Math.Max(1, c.Requests) / 1e6)(c));
     static readonly Metric Wake = new("µs to wake one", 2, true, c => Figure("wake_seconds", Math.Max(1, c.Requests) / 1e6)(c));
 
-    /// <summary>What is told of a case, the most telling first: of that one ratios are drawn.</summary>
+    /// <summary>What is told of a case, the most telling first.</summary>
     public static IReadOnlyList<Metric> For(Cell cell) => cell.Benchmark switch
     {
         WorkBenchmark.Json => [Seconds, CpuSeconds, PerSecond, Peak],
         WorkBenchmark.Fib => [Seconds, CpuSeconds, Peak],
         WorkBenchmark.Points => [Kept, Seconds, Peak],
         WorkBenchmark.Tasks => [Each, Spawn, Wake, Peak],
+        BackendBenchmark.Name when cell.Parameters.GetValueOrDefault("loop") == "open" => [Cpu, P50, P99, P999, Rest, Load, Peak, Connect],
+        BackendBenchmark.Name => cell.Parameters.GetValueOrDefault("database") != BackendBenchmark.Postgres ? [Cpu, Rate, P50, P99, Rest, Load, Peak] : [Cpu, DatabaseCpu, Rate, P50, P99, Rest, Load, Peak],
         _ => cell.Parameters.GetValueOrDefault("loop") == "open" ? [P99, Cpu, P50, P999, Load, Peak, Connect, Errors] : [Cpu, Rate, P50, P99, Rest, Load, Peak, Errors],
     };
+
+    /// <summary>Those that ratios are made of.</summary>
+    public static IReadOnlyList<Metric> Compared(Cell cell) => cell.Benchmark != BackendBenchmark.Name ? [For(cell)[0]]
+        : cell.Parameters.GetValueOrDefault("loop") == "open" ? [Cpu, P99] : [Cpu, Rate];
 
     /// <summary>Those that are drawn for everybody, beside the ratios.</summary>
     public static IEnumerable<Metric> Drawn(Cell cell) => cell.Benchmark switch

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Tandem.Bench.Backend;
 using Tandem.Bench.Benchmarks;
 using Tandem.Bench.Peers;
 using Tandem.Bench.Results;
@@ -44,40 +45,48 @@ sealed class PageMaker(Run run, List<Cell> cells)
         var metrics = Metric.For(@case.First());
         var names = benchmark.Peers.Select(p => p.Name).Where(n => @case.Any(c => c.Peer == n)).ToList();
         var subject = names.Contains(Peer.Tandem) ? Peer.Tandem : names[0];
-        var table = new Table(["", .. metrics.Select(m => m.Title), $"{metrics[0].Title}: {Title(benchmark, subject)} ÷ this"], []);
-        var (text, ratios, bars) = (new List<string>(), new List<Bar>(), Metric.Drawn(@case.First()).ToDictionary(m => m, _ => new List<Bar>()));
+        var compared = Metric.Compared(@case.First()).ToDictionary(m => m, _ => new List<Bar>());
+        var table = new Table(["", .. metrics.Select(m => m.Title), .. compared.Keys.Select(m => $"{m.Title}: {Title(benchmark, subject)} ÷ this")], []);
+        var (text, bars) = (new List<string>(), Metric.Drawn(@case.First()).ToDictionary(m => m, _ => new List<Bar>()));
         foreach (var name in names)
         {
             var measured = @case.Where(c => c.Peer == name && c.Failed is null).ToList();
             var label = Title(benchmark, name);
             if (measured.Count == 0)
             {
-                table.Rows.Add([label, $"no result: {@case.First(c => c.Peer == name).Failed}", .. Enumerable.Repeat("", metrics.Count)]);
+                table.Rows.Add([label, $"no result: {@case.First(c => c.Peer == name).Failed}", .. Enumerable.Repeat("", metrics.Count - 1 + compared.Count)]);
                 continue;
             }
 
             var errors = Metric.ErrorPercent(measured);
             if (errors > 1)
                 label += string.Create(Invariant, $" ({errors:0} % errors)");
-            var ratio = name == subject ? null : Ratio(@case, subject, name, metrics[0]);
-            table.Rows.Add([label, .. metrics.Select(m => Spread(measured, m) is { } s ? m.Format(s) : ""), ratio is null ? "" : Say(ratio)]);
-            if (ratio is not null)
-                ratios.Add(new Bar(label, ratio.Spread, IsSubject: false, IsDoubtful: ratio.Verdict is Verdict.TooNoisy or Verdict.LowerByUnknown or Verdict.HigherByUnknown));
+            var said = new List<string>();
+            foreach (var (metric, ratios) in compared)
+            {
+                var ratio = name == subject ? null : Ratio(@case, subject, name, metric);
+                said.Add(ratio is null ? "" : Say(ratio));
+                if (ratio is not null)
+                    ratios.Add(new Bar(label, ratio.Spread, IsSubject: false, IsDoubtful: ratio.Verdict is Verdict.TooNoisy or Verdict.LowerByUnknown or Verdict.HigherByUnknown));
+            }
+
+            table.Rows.Add([label, .. metrics.Select(m => Spread(measured, m) is { } s ? m.Format(s) : ""), .. said]);
             foreach (var (metric, list) in bars)
                 if (Spread(measured, metric) is { } spread)
                     list.Add(new Bar(label, spread, name == subject));
         }
 
+        if (@case.First().Parameters.TryGetValue("work", out var work) && BackendWork.Note(work) is { Length: > 0 } note)
+            text.Add(note);
         var late = @case.Where(IsLate).Select(c => $"{Title(benchmark, c.Peer)} in round {c.Round}").ToList();
         if (late.Count > 0)
             text.Add($"**Too noisy to say:** the client itself was late by more than half of the p99 that it measured: {string.Join(", ", late)}.");
         if (Answers(@case, benchmark) is { Count: > 1 } answers)
             text.Add($"**The peers did not compute the same:** {string.Join("; ", answers)}");
         var charts = new List<Chart>();
-        if (ratios.Count > 0)
-            charts.Add(Charts.Ratios($"{metrics[0].Title}: {Title(benchmark, subject)} ÷ peer", metrics[0].IsLess, ratios));
+        charts.AddRange(compared.Where(c => c.Value.Count > 0).Select(c => Charts.Ratios($"{c.Key.Title}: {Title(benchmark, subject)} ÷ peer", c.Key.IsLess, c.Value)));
         charts.AddRange(bars.Where(b => b.Value.Count > 0).Select(b => Charts.Bars($"{b.Key.Title} ({(b.Key.IsLess ? "less" : "more")} is better)", b.Key, b.Value)));
-        if (benchmark.Name == HttpBenchmark.Name)
+        if (benchmark.Name is HttpBenchmark.Name or BackendBenchmark.Name)
             charts.Add(Charts.Latency($"Latency, {Describe(@case.Key)}", [.. names.Select(n => (Title(benchmark, n), n == subject, @case.Where(c => c.Peer == n && c.Quantiles is not null).ToList()))]));
         return new Section($"{benchmark.Name}: {Describe(@case.Key)}", text, [table], charts);
     }
@@ -161,7 +170,7 @@ sealed class PageMaker(Run run, List<Cell> cells)
 
     /// <summary>connections=10000 loop=open becomes "10,000 connections, open loop".</summary>
     static string Describe(string @case) => @case.Length == 0 ? "all" : string.Join(", ", @case.Split(' ').Select(p => p.Split('=')).Select(p =>
-        p[0] == "n" ? $"n = {p[1]}" : p[0] == "rate" ? $"{Number(p[1])} req/s" : double.TryParse(p[1], Invariant, out _) ? $"{Number(p[1])} {p[0]}" : $"{p[1]} {p[0]}"));
+        p[0] == "n" ? $"n = {p[1]}" : p[0] == "work" ? BackendWork.Describe(p[1]) : p[0] == "database" ? $"on {(p[1] == BackendBenchmark.Postgres ? "PostgreSQL" : "SQLite")}" : p[0] == "rate" ? $"{Number(p[1])} req/s" : double.TryParse(p[1], Invariant, out _) ? $"{Number(p[1])} {p[0]}" : $"{p[1]} {p[0]}"));
 
     static string Number(string word) => double.Parse(word, Invariant).ToString("N0", Invariant);
 }

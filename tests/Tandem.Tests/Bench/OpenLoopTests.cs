@@ -78,6 +78,39 @@ public sealed class OpenLoopTests
         Assert.Throws<InvalidDataException>(() => new Answer().Take("nonsense without any status\r\n\r\n"u8));
     }
 
+    [Fact]
+    public async Task Sockets_of_the_program_echo_at_the_planned_rate()
+    {
+        await using var app = await TestApp.StartAsync(settings: ["--Realtime:Open", "true"]);
+        var server = new IPEndPoint(IPAddress.Loopback, new Uri(app.Address).Port);
+        using var loop = new OpenLoop(new OpenLoopPlan(server, "/ws/bench", 20, 200, TimeSpan.FromSeconds(0.1), TimeSpan.FromSeconds(0.5), "nobody's"));
+        await loop.ConnectAsync(Ct);
+
+        var result = await Task.Factory.StartNew(() => loop.Run(() => { }, Ct), Ct, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
+        Assert.Equal((100, 100, 0, 0), (result.Planned, result.Answered, result.Errors + result.Unanswered, result.Reconnects));
+    }
+
+    [Fact]
+    public async Task A_server_that_does_not_switch_to_WebSockets_is_told()
+    {
+        await using var server = new TestServer(() => Task.FromResult("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"));
+        using var loop = new OpenLoop(new OpenLoopPlan(server.Address, "/ws/bench", 1, 10, TimeSpan.Zero, TimeSpan.FromSeconds(0.1), "t"));
+        var failure = await Assert.ThrowsAsync<InvalidDataException>(() => loop.ConnectAsync(Ct));
+        Assert.Contains("403 Forbidden", failure.Message);
+    }
+
+    [Fact]
+    public void Another_echo_is_no_answer()
+    {
+        var answer = new ExactAnswer("Echo"u8.ToArray());
+        Assert.Equal((false, true, 200), (answer.Take("Ec"u8), answer.Take("ho"u8), answer.Status));
+        answer.Reset();
+        Assert.Equal((true, 500), (answer.Take("Ecco"u8), answer.Status));
+        answer.Reset();
+        Assert.Throws<InvalidDataException>(() => answer.Take("Echo!"u8));
+    }
+
     static async Task<OpenLoopResult> RunAsync(TestServer server, int connections, int rate, double seconds)
     {
         using var loop = new OpenLoop(new OpenLoopPlan(server.Address, "/", connections, rate, TimeSpan.FromSeconds(0.1), TimeSpan.FromSeconds(seconds)));
