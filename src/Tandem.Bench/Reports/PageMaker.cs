@@ -77,7 +77,7 @@ sealed class PageMaker(Run run, List<Cell> cells)
         if (ratios.Count > 0)
             charts.Add(Charts.Ratios($"{metrics[0].Title}: {Title(benchmark, subject)} ÷ peer", metrics[0].IsLess, ratios));
         charts.AddRange(bars.Where(b => b.Value.Count > 0).Select(b => Charts.Bars($"{b.Key.Title} ({(b.Key.IsLess ? "less" : "more")} is better)", b.Key, b.Value)));
-        if (benchmark.Name == HttpBenchmark.Name)
+        if (benchmark.Name is HttpBenchmark.Name or ProxyBenchmark.Name)
             charts.Add(Charts.Latency($"Latency, {Describe(@case.Key)}", [.. names.Select(n => (Title(benchmark, n), n == subject, @case.Where(c => c.Peer == n && c.Quantiles is not null).ToList()))]));
         return new Section($"{benchmark.Name}: {Describe(@case.Key)}", text, [table], charts);
     }
@@ -154,7 +154,10 @@ sealed class PageMaker(Run run, List<Cell> cells)
     {
         var table = new Table(["benchmark", "peer", "start line", "version"], [.. run.Peers.Select(p => new[] { p.Benchmark, p.Title, $"`{p.Start}`", p.Version })], IsWide: true);
         var missing = run.Missing.Select(m => $"Missing: {m}").ToList();
-        return new Section("How each was started", ["`{tandem}` is the program that wrote this, `{port}` a free port, `{data}` an empty directory, `{cores}` the number of cores, `{workers}` twice that plus one.", .. missing], [table], []);
+        return new Section("How each was started", ["`{tandem}` is the program that wrote this, `{port}` a free port, `{data}` an empty directory, `{cores}` the number of cores, `{workers}` twice that plus one, `{backend}` the service behind a proxy, `{config}` the file below.", .. missing], [table], [])
+        {
+            Listings = [.. run.Peers.Where(p => p.Config is not null).Select(p => ($"The configuration of {p.Title}", p.Config!))],
+        };
     }
 
     internal static string Title(Benchmark benchmark, string peer) => benchmark.Peers.FirstOrDefault(p => p.Name == peer)?.Title ?? peer;
