@@ -24,7 +24,7 @@ public static class BenchCommand
             {
                 parsed.InvocationConfiguration.Output.WriteLine($"{benchmark.Name,-8}{benchmark.Description}");
                 foreach (var peer in benchmark.Peers)
-                    parsed.InvocationConfiguration.Output.WriteLine($"        {peer.Name,-17}{peer.Title}{(peer.IsLimit ? " (a limit, no backend)" : "")}");
+                    parsed.InvocationConfiguration.Output.WriteLine($"        {peer.Name,-17}{peer.Title}{(peer.IsLimit ? " (a limit)" : "")}");
             }
         });
         return command;
@@ -104,6 +104,7 @@ public static class BenchCommand
         command.SetAction((parsed, ct) => parsed.GetValue(words) switch
         {
             [OpenLoopProcess.Name, .. var rest] => OpenLoopProcess.RunAsync(rest, ct),
+            [ProxyPeers.Yarp, .. var rest] => Work.BareYarp.RunAsync(rest, ct),
             ["work", "ingest"] => Task.Run(() => Work.Workloads.Serve(new Work.IngestWork().Phase), ct),
             ["work", var name] => Task.Run(() => Work.Workloads.Run(name), ct),
             var other => throw new IOException($"bench has no part {string.Join(' ', other ?? [])}"),

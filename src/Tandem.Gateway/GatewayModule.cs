@@ -1,10 +1,12 @@
 using System.Net;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.HttpOverrides;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
 using Tandem.Core.Configuration;
+using Tandem.Gateway.Forwarding;
 
 namespace Tandem.Gateway;
 
@@ -55,6 +57,15 @@ public sealed class GatewayModule : Module
     {
         if (_options.Upstreams.Count > 0)
             Upstreams.Map(routes, _options.Upstreams);
+    }
+
+    /// <summary>Whether the request is one of those that are only sent on, if no endpoint of the program has the same path.</summary>
+    internal bool IsSentOn(HttpContext context)
+    {
+        foreach (var (_, upstream) in _options.Upstreams)
+            if (context.Request.Path.StartsWithSegments(upstream.Path))
+                return RequestHead.IsPlain(context);
+        return false;
     }
 
     List<System.Net.IPNetwork> Networks() => [.. _options.TrustedProxies.Select(text =>

@@ -8,11 +8,15 @@ using Microsoft.AspNetCore.Routing.Patterns;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core.Configuration;
 using Tandem.Core.Http;
+using Tandem.Gateway.Forwarding;
 using Yarp.ReverseProxy.Configuration;
 using Yarp.ReverseProxy.Forwarder;
 using Yarp.ReverseProxy.Transforms;
 
 namespace Tandem.Gateway;
+
+/// <summary>Of an endpoint that only sends requests on to another service.</summary>
+sealed class SentOn;
 
 /// <summary>Other services behind the same door, forwarded to by YARP. Touched only when one is configured, so that nobody else loads YARP.</summary>
 static class Upstreams
@@ -35,6 +39,13 @@ static class Upstreams
                     return ValueTask.CompletedTask;
                 });
             });
+        var others = services.Last(s => s.ServiceType == typeof(IHttpForwarder));
+        services.Remove(others);
+        services.AddSingleton(p =>
+        {
+            var all = (IHttpForwarder)ActivatorUtilities.CreateInstance(p, others.ImplementationType!);
+            return p.GetService<IUpstreamTransport>() is { } transport ? new LeanForwarder(all, transport, upstreams) : all;
+        });
         // YARP brings it for session affinity, which is not offered; it would write keys to the home directory at start.
         if (services.FirstOrDefault(s => s.ImplementationType?.Name == "DataProtectionHostedService") is { } keys)
             services.Remove(keys);
@@ -51,6 +62,7 @@ static class Upstreams
         proxied.DisableRequestTimeout();
         proxied.Add(endpoint =>
         {
+            endpoint.Metadata.Add(new SentOn());
             if (endpoint.Metadata.OfType<Yarp.ReverseProxy.Model.RouteModel>().FirstOrDefault() is { } route && upstreams[route.Config.RouteId].Open)
                 endpoint.Metadata.Add(new Microsoft.AspNetCore.Authorization.AllowAnonymousAttribute());
         });
@@ -97,20 +109,14 @@ static class Upstreams
     static void PassIdentity(RequestTransformContext transform, UpstreamOptions upstream)
     {
         var headers = transform.ProxyRequest.Headers;
-        // What only the gateway may say about the caller; copies from outside are always dropped.
         foreach (var name in transform.HttpContext.Request.Headers.Keys)
-            if (name.StartsWith("X-Tandem-", StringComparison.OrdinalIgnoreCase))
+            if (name.StartsWith(Identity.Prefix, StringComparison.OrdinalIgnoreCase))
                 headers.Remove(name);
         if (!upstream.PassToken)
             headers.Remove("Authorization");
-        if (transform.HttpContext.Features.Get<Caller>() is not { } caller)
-            return;
-        headers.Add("X-Tandem-Account", caller.AccountId.ToString(System.Globalization.CultureInfo.InvariantCulture));
-        headers.Add("X-Tandem-Session", caller.SessionId.ToString());
-        if (caller.IsAdministrator)
-            headers.Add("X-Tandem-Roles", "administrator");
-        if (caller.Scopes.Count > 0)
-            headers.Add("X-Tandem-Scopes", string.Join(' ', caller.Scopes));
+        if (transform.HttpContext.Features.Get<Caller>() is { } caller)
+            foreach (var (name, value) in Identity.Of(caller))
+                headers.Add(name, value);
     }
 
     /// <summary>YARP answers a failure with a bare status; here it becomes a problem that names the service, never its address.</summary>

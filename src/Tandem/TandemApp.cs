@@ -27,6 +27,7 @@ using Tandem.Core.Http;
 using Tandem.Core.Jobs;
 using Tandem.Core.Resources;
 using Tandem.Gateway;
+using Tandem.Gateway.Forwarding;
 using Tandem.Inference;
 using Tandem.Realtime;
 using Tandem.Reports;
@@ -247,7 +248,11 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         }).UseUrls(_server.Urls).UseShutdownTimeout(http.ShutdownTimeout);
         // With TLS a request's way begins with cryptography, which takes too long for a loop.
         if (EventLoopTransport.IsSupported && !_server.Urls.Contains("https://", StringComparison.OrdinalIgnoreCase))
+        {
             services.AddSingleton<IConnectionListenerFactory, EventLoopTransport>();
+            services.AddSingleton<IUpstreamTransport, LoopConnector>();
+        }
+
         services.Configure<HostOptions>(o => o.ShutdownTimeout = http.ShutdownTimeout + TimeSpan.FromSeconds(5));
         var app = _app = _builder.Build();
         _late.Services = app.Services;
@@ -317,10 +322,16 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
             module.Use(app);
         app.Use(Health.AnswerAlive);
         // What stands above never blocks a thread.
-        app.UseMiddleware<OffLoop>();
-        foreach (var module in others.Where(m => _server.Runs(m.Name)))
+        var serving = others.Where(m => _server.Runs(m.Name)).ToList();
+        // A request that is only sent on waits for nothing but sockets. What a module of the program's user puts in its way may block a thread.
+        var sendsOn = serving.All(m => m is RealtimeModule || m.GetType().GetMethod(nameof(Module.Use))!.DeclaringType == typeof(Module));
+        var door = sendsOn ? doors.FirstOrDefault(m => _server.Runs(m.Name)) : null;
+        app.UseMiddleware<OffLoop>((HttpContext context) => door?.IsSentOn(context) == true);
+        foreach (var module in serving)
             module.Use(app);
         app.UseRouting();
+        // The path may be that of another endpoint all the same.
+        app.UseMiddleware<OffLoop>((HttpContext context) => context.GetEndpoint()?.Metadata.GetMetadata<SentOn>() is not null);
         app.UseRequestTimeouts();
         app.UseMiddleware<EdgeMiddleware>();
         app.UseAuthorization();

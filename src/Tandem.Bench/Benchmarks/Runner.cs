@@ -37,7 +37,7 @@ static class Runner
             progress.Say($"The machine is busy (load {run.LoadBefore:0.0}): what else runs here makes the figures noisy.");
 
         var (folder, noFolder) = (new PeerFolder(options.Folder), (string?)null);
-        var peers = benchmarks.SelectMany(b => b.Peers).Where(p => p.NeedsFolder && (options.Only.Count == 0 || options.Only.Contains(p.Name))).ToList();
+        var peers = benchmarks.SelectMany(b => b.Peers.Where(p => options.Only.Count == 0 || options.Only.Contains(p.Name)).Union(b.Needs)).Where(p => p.NeedsFolder).ToList();
         var ahead = new AheadOfTime(Path.Combine(Path.GetDirectoryName(options.Folder)!, "ahead"));
         var stopped = false;
         Session? session = null;

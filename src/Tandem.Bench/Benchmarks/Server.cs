@@ -18,7 +18,10 @@ sealed class Server : IAsyncDisposable
 
     public Peer Peer { get; }
     public int Port { get; }
-    public string Address => $"http://127.0.0.1:{Port}";
+    public string Address => $"http://{Host}";
+
+    /// <summary>Where it listens: host and port.</summary>
+    public string Host => $"127.0.0.1:{Port}";
 
     /// <summary>The root of its process tree.</summary>
     public int Id => _child.Id;
@@ -36,7 +39,7 @@ sealed class Server : IAsyncDisposable
     /// <param name="cores">Which processor cores it may use, as taskset says it; null: all.</param>
     /// <param name="data">Its data directory; null: one of its own.</param>
     /// <param name="environment">Beside the usual one.</param>
-    /// <param name="more">What else its start line has to be filled in with.</param>
+    /// <param name="more">What else its start line and its configuration have to be filled in with.</param>
     public static async Task<Server> StartAsync(
         Session session, Peer peer, CancellationToken ct, string? cores = null, string? data = null, IReadOnlyDictionary<string, string>? environment = null,
         IReadOnlyDictionary<string, string>? more = null)
@@ -44,6 +47,8 @@ sealed class Server : IAsyncDisposable
         var port = FreePort();
         data ??= Path.Combine(session.Temporary, $"data-{port}");
         var values = new Dictionary<string, string>(more ?? new Dictionary<string, string>()) { ["port"] = $"{port}", ["data"] = data };
+        if (peer.Config.Length > 0)
+            values["config"] = session.Folder.Configure(peer.Config, values);
         var line = peer.Line(session.Folder, values);
         var server = session.Own(new Server(
             Child.Start(cores is null ? line : ["taskset", "-c", cores, .. line], Path.Combine(session.Temporary, $"{peer.Name}-{port}.log"), environment: environment), peer, port));
@@ -73,7 +78,7 @@ sealed class Server : IAsyncDisposable
     {
         try
         {
-            using var answer = await Http.GetAsync($"{server.Address}/health", ct);
+            using var answer = await Http.GetAsync(server.Address + server.Peer.HealthPath, ct);
             // All answer the same, or they are not comparable; blanks and a line's end are a matter of taste.
             var body = (await answer.Content.ReadAsStringAsync(ct)).Replace(" ", "", StringComparison.Ordinal).Trim();
             if (!answer.IsSuccessStatusCode || body != """{"status":"healthy"}""")

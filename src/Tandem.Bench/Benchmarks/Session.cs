@@ -76,7 +76,7 @@ sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahea
     {
         var version = peer.IsHere ? $"{typeof(Session).Assembly.GetName().Version?.ToString(3)}, .NET {Environment.Version}" : await folder.VersionsAsync(peer.Packages, ct);
         if (!_peers.Exists(p => p.Benchmark == benchmark && p.Name == peer.Name))
-            _peers.Add(new PeerRecord(benchmark, peer.Name, peer.Title, peer.StartLine, version));
+            _peers.Add(new PeerRecord(benchmark, peer.Name, peer.Title, peer.StartLine, version, peer.Config.Length > 0 ? PeerFolder.Source(peer.Config) : null));
     }
 
     public void Miss(string what)
@@ -98,7 +98,7 @@ sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahea
         try
         {
             // Whichever server was asked before still closes its connections: that is not the next one's time.
-            if (cell.Benchmark is HttpBenchmark.Name or CurveBenchmark.Name or BackendBenchmark.Name)
+            if (cell.Benchmark is HttpBenchmark.Name or ProxyBenchmark.Name or CurveBenchmark.Name or BackendBenchmark.Name)
                 await Task.Delay(Pause, ct);
             cell = await measure(cell, ct);
         }

@@ -5,7 +5,8 @@ namespace Tandem.Bench.Peers;
 /// <param name="Title">For people.</param>
 /// <param name="Start">
 /// The start line, words separated by blanks. <c>{port}</c>, <c>{cores}</c>, <c>{workers}</c> (2 · cores + 1), <c>{data}</c> and what else the benchmark says are
-/// filled in; <c>{tandem}</c> is this very program.
+/// filled in; <c>{tandem}</c> is this very program; <c>{backend}</c> is host and port of the service behind a proxy, <c>{config}</c> the file made of
+/// <see cref="Config"/>.
 /// </param>
 /// <param name="Packages">What its version consists of, in the Debian folder; empty: it runs here and has this program's version.</param>
 sealed record Peer(string Name, string Title, string Start, params string[] Packages)
@@ -17,6 +18,12 @@ sealed record Peer(string Name, string Title, string Start, params string[] Pack
 
     /// <summary>Environment variables of the start, as the shell writes them: <c>GIN_MODE=release</c>. Filled in like the line.</summary>
     public string Environment { get; init; } = "";
+
+    /// <summary>Name of the source that is its configuration, in the folder, with the same holes as the start line; empty: it has none.</summary>
+    public string Config { get; init; } = "";
+
+    /// <summary>Where it answers <c>{"status":"healthy"}</c>, if it serves.</summary>
+    public string HealthPath { get; init; } = "/health";
 
     /// <summary>A bound of what the machine can do, not a way to write a backend.</summary>
     public bool IsLimit { get; init; }
@@ -46,7 +53,8 @@ sealed record Peer(string Name, string Title, string Start, params string[] Pack
     public static IReadOnlyList<string> OurselvesLine { get; } = Path.GetFileNameWithoutExtension(System.Environment.ProcessPath) == "dotnet"
         ? [System.Environment.ProcessPath!, System.Environment.GetCommandLineArgs()[0]] : [System.Environment.ProcessPath!];
 
-    static string Fill(string word, IReadOnlyDictionary<string, string>? values)
+    /// <summary>Puts the values in, and those that the machine says: <c>{cores}</c> and <c>{workers}</c>.</summary>
+    public static string Fill(string word, IReadOnlyDictionary<string, string>? values)
     {
         var cores = System.Environment.ProcessorCount;
         word = word.Replace("{cores}", $"{cores}", StringComparison.Ordinal).Replace("{workers}", $"{2 * cores + 1}", StringComparison.Ordinal);

@@ -21,10 +21,11 @@ sealed class PeerFolder(string root)
     [
         "wrk", "python3", "python3-dev", "python3-fastapi", "python3-uvicorn", "uvicorn", "python3-uvloop", "python3-httptools", "gunicorn", "python3-flask",
         "python3-django", "python3-orjson", "cython3", "gcc", "g++", "libc6-dev", "libsimdjson-dev", "golang-go", "golang-github-gin-gonic-gin-dev",
-        "golang-github-valyala-fasthttp-dev",
+        "golang-github-valyala-fasthttp-dev", "nginx-light", "haproxy", "caddy",
         // For the benchmark backend.
         "postgresql", "golang-github-jackc-pgx-v4-dev", "golang-github-mattn-go-sqlite3-dev", "golang-github-golang-jwt-jwt-v5-dev", "golang-golang-x-crypto-dev",
-        "python3-asyncpg", "python3-jwt", "python3-cryptography", "python3-argon2", "python3-python-multipart", "python3-websockets", "golang-github-gorilla-websocket-dev", "python3-pandas", "python3-sklearn",
+        "python3-asyncpg", "python3-jwt", "python3-cryptography", "python3-argon2", "python3-python-multipart", "python3-websockets",
+        "golang-github-gorilla-websocket-dev", "python3-pandas", "python3-sklearn",
     ];
 
     // Kept apart from the line that runs in it: "$0" is the folder.
@@ -111,6 +112,24 @@ sealed class PeerFolder(string root)
             return Debian;
         var said = await SayAsync(["sh", "-c", "apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v -- -security | sort -u | head -1"], ct);
         return said.Trim() is { Length: > 0 } mirror ? mirror : Debian;
+    }
+
+    /// <summary>Writes a configuration with its holes filled.</summary>
+    /// <returns>Its path inside.</returns>
+    public string Configure(string source, IReadOnlyDictionary<string, string> values)
+    {
+        var file = $"{Work}/run/{source}";
+        Directory.CreateDirectory(Path.GetDirectoryName(Outside(file))!);
+        File.WriteAllText(Outside(file), Peer.Fill(Source(source), values));
+        return file;
+    }
+
+    /// <summary>The text of an embedded source.</summary>
+    public static string Source(string name)
+    {
+        using var reader = new StreamReader(Assembly.GetExecutingAssembly().GetManifestResourceStream(name)
+            ?? throw new ArgumentException($"There is no source {name}.", nameof(name)));
+        return reader.ReadToEnd();
     }
 
     void WriteSources()

@@ -86,7 +86,7 @@ sealed class PageMaker(Run run, List<Cell> cells)
         var charts = new List<Chart>();
         charts.AddRange(compared.Where(c => c.Value.Count > 0).Select(c => Charts.Ratios($"{c.Key.Title}: {Title(benchmark, subject)} ÷ peer", c.Key.IsLess, c.Value)));
         charts.AddRange(bars.Where(b => b.Value.Count > 0).Select(b => Charts.Bars($"{b.Key.Title} ({(b.Key.IsLess ? "less" : "more")} is better)", b.Key, b.Value)));
-        if (benchmark.Name is HttpBenchmark.Name or BackendBenchmark.Name)
+        if (benchmark.Name is HttpBenchmark.Name or ProxyBenchmark.Name or BackendBenchmark.Name)
             charts.Add(Charts.Latency($"Latency, {Describe(@case.Key)}", [.. names.Select(n => (Title(benchmark, n), n == subject, @case.Where(c => c.Peer == n && c.Quantiles is not null).ToList()))]));
         return new Section($"{benchmark.Name}: {Describe(@case.Key)}", text, [table], charts);
     }
@@ -163,7 +163,10 @@ sealed class PageMaker(Run run, List<Cell> cells)
     {
         var table = new Table(["benchmark", "peer", "start line", "version"], [.. run.Peers.Select(p => new[] { p.Benchmark, p.Title, $"`{p.Start}`", p.Version })], IsWide: true);
         var missing = run.Missing.Select(m => $"Missing: {m}").ToList();
-        return new Section("How each was started", ["`{tandem}` is the program that wrote this, `{port}` a free port, `{data}` an empty directory, `{cores}` the number of cores, `{workers}` twice that plus one.", .. missing], [table], []);
+        return new Section("How each was started", ["`{tandem}` is the program that wrote this, `{port}` a free port, `{data}` an empty directory, `{cores}` the number of cores, `{workers}` twice that plus one, `{backend}` the service behind a proxy, `{config}` the file below.", .. missing], [table], [])
+        {
+            Listings = [.. run.Peers.Where(p => p.Config is not null).Select(p => ($"The configuration of {p.Title}", p.Config!))],
+        };
     }
 
     internal static string Title(Benchmark benchmark, string peer) => benchmark.Peers.FirstOrDefault(p => p.Name == peer)?.Title ?? peer;

@@ -18,6 +18,7 @@ static partial class ReportFiles
         .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .85rem; } th { text-align: right; color: var(--soft); font-weight: 600; }
         th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; } td { text-align: right; white-space: nowrap; }
         th:first-child, td:first-child, table.wide th, table.wide td { text-align: left; } table.wide td { white-space: normal; }
+        pre { font-size: .8rem; background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: .8rem; overflow-x: auto; }
         code { font-size: .9em; background: var(--panel); overflow-wrap: anywhere; }
         """;
 
@@ -48,6 +49,9 @@ static partial class ReportFiles
                 foreach (var row in table.Rows)
                     text.Append($"| {string.Join(" | ", row.Select(c => c.Replace("|", "\\|", StringComparison.Ordinal).ReplaceLineEndings(" ")))} |\n");
             }
+
+            foreach (var (name, listing) in section.Listings)
+                text.Append($"\n{name}:\n\n```\n{listing.TrimEnd()}\n```\n");
         }
 
         return text.ToString();
@@ -81,6 +85,8 @@ static partial class ReportFiles
                 text.Append("</tbody></table></div>\n");
             }
 
+            foreach (var (name, listing) in section.Listings)
+                text.Append($"<p>{Inline(name)}:</p>\n<pre>{WebUtility.HtmlEncode(listing.TrimEnd())}</pre>\n");
             text.Append("</section>\n");
         }
 

@@ -32,7 +32,8 @@ sealed record Run
 /// <param name="Title">For people.</param>
 /// <param name="Start">The start line.</param>
 /// <param name="Version">The versions of what it is made of.</param>
-sealed record PeerRecord(string Benchmark, string Name, string Title, string Start, string Version);
+/// <param name="Config">Its configuration file; null: it has none.</param>
+sealed record PeerRecord(string Benchmark, string Name, string Title, string Start, string Version, string? Config = null);
 
 /// <summary>The machine that was measured on.</summary>
 sealed record Machine(string Cpu, int Cores, string Kernel, string Distribution, long MemoryBytes, string Runtime)

@@ -2,9 +2,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"log"
 	"os"
+	"strconv"
 
 	"github.com/valyala/fasthttp"
 )
@@ -13,13 +15,29 @@ type status struct {
 	Status string `json:"status"`
 }
 
+var body = bytes.Repeat([]byte("0123456789abcdef"), 64*1024/16)
+
+// What a proxy has made of a request, for those who compare proxies; "requests" is how many came over this connection.
+func echo(c *fasthttp.RequestCtx) {
+	heard := map[string]string{"requests": strconv.FormatUint(c.ConnRequestNum(), 10)}
+	c.Request.Header.VisitAll(func(name, value []byte) { heard[string(name)] = string(value) })
+	c.SetContentType("application/json")
+	json.NewEncoder(c).Encode(heard)
+}
+
 func main() {
 	log.Fatal(fasthttp.ListenAndServe("127.0.0.1:"+os.Args[1], func(c *fasthttp.RequestCtx) {
-		if string(c.Path()) != "/health" {
+		switch string(c.Path()) {
+		case "/health", "/service/health":
+			c.SetContentType("application/json")
+			json.NewEncoder(c).Encode(status{"healthy"})
+		case "/service/body":
+			c.SetContentType("application/octet-stream")
+			c.Write(body)
+		case "/service/headers":
+			echo(c)
+		default:
 			c.Error("Not Found", fasthttp.StatusNotFound)
-			return
 		}
-		c.SetContentType("application/json")
-		json.NewEncoder(c).Encode(status{"healthy"})
 	}))
 }

@@ -33,6 +33,9 @@ sealed class EventLoop
     /// <summary>Whether the calling thread is a loop's: whoever waits there makes all its connections wait.</summary>
     public static bool IsCurrent => _current is not null;
 
+    /// <summary>The loop whose thread this is; null on any other.</summary>
+    public static EventLoop? Current => _current;
+
     /// <param name="number">The descriptor's number, the key of its events.</param>
     /// <returns>0, or an error number.</returns>
     public int Add(SafeHandle descriptor, int number, IReadyHandler handler, uint events)

@@ -8,7 +8,7 @@ static unsafe partial class Libc
 {
     public const uint Readable = 0x001, Writable = 0x004, Failed = 0x008, HungUp = 0x010, PeerClosed = 0x2000, Exclusive = 1u << 28, EdgeTriggered = 1u << 31;
     public const int Add = 1, Remove = 2;
-    public const int Interrupted = 4, Again = 11, TooManyInSystem = 23, TooManyInProcess = 24, NoMemory = 12, NoBuffers = 105, ConnectionAborted = 103;
+    public const int Interrupted = 4, Again = 11, TooManyInSystem = 23, TooManyInProcess = 24, NoMemory = 12, NoBuffers = 105, ConnectionAborted = 103, InProgress = 115;
     const int ShutdownSend = 1, NonBlocking = 0x800, CloseOnExec = 0x80000, NoSignal = 0x4000, DontWait = 0x40;
 
     [LibraryImport("libc", EntryPoint = "epoll_create1", SetLastError = true)]
@@ -40,6 +40,15 @@ static unsafe partial class Libc
 
     [LibraryImport("libc", EntryPoint = "connect", SetLastError = true)]
     private static partial int Connect(Descriptor socket, byte* address, int length);
+
+    [LibraryImport("libc", EntryPoint = "socket", SetLastError = true)]
+    private static partial int OpenSocket(int family, int type, int protocol);
+
+    [LibraryImport("libc", EntryPoint = "setsockopt", SetLastError = true)]
+    private static partial int SetOption(Descriptor socket, int level, int option, int* value, int length);
+
+    [LibraryImport("libc", EntryPoint = "getsockopt", SetLastError = true)]
+    private static partial int Option(Descriptor socket, int level, int option, int* value, int* length);
 
     [LibraryImport("libc", EntryPoint = "close", SetLastError = true)]
     public static partial int Close(nint descriptor);
@@ -82,6 +91,35 @@ static unsafe partial class Libc
             socket = fd >= 0 ? new Descriptor(fd) : null;
             return fd >= 0 ? 0 : Marshal.GetLastPInvokeError();
         }
+    }
+
+    /// <summary>A socket of TCP that never waits, neither for its peer nor to gather small pieces.</summary>
+    public static Descriptor Socket(System.Net.Sockets.AddressFamily family)
+    {
+        const int Stream = 1, Tcp = 6, NoDelay = 1;
+        var fd = OpenSocket(family == System.Net.Sockets.AddressFamily.InterNetworkV6 ? SocketAddresses.Inet6 : SocketAddresses.Inet, Stream | NonBlocking | CloseOnExec, 0);
+        if (fd < 0)
+            throw new IOException($"socket failed with error {Marshal.GetLastPInvokeError()}.");
+        var (socket, on) = (new Descriptor(fd), 1);
+        _ = SetOption(socket, Tcp, NoDelay, &on, sizeof(int)); // slower without, no more
+        return socket;
+    }
+
+    /// <returns>0 when it is connected, <see cref="InProgress"/> when it will be, or an error number.</returns>
+    public static int Connect(Descriptor socket, System.Net.IPEndPoint address)
+    {
+        Span<byte> bytes = stackalloc byte[SocketAddresses.Size];
+        var length = SocketAddresses.Write(address, bytes);
+        fixed (byte* first = bytes)
+            return Connect(socket, first, length) == 0 ? 0 : Marshal.GetLastPInvokeError();
+    }
+
+    /// <returns>What an attempt to connect has come to: 0, or an error number.</returns>
+    public static int Error(Descriptor socket)
+    {
+        const int Level = 1, PendingError = 4;
+        var (value, length) = (0, sizeof(int));
+        return Option(socket, Level, PendingError, &value, &length) == 0 ? value : Marshal.GetLastPInvokeError();
     }
 
     public static bool TrySocketName(SafeHandle socket, Span<byte> address)

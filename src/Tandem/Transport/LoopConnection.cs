@@ -73,8 +73,11 @@ sealed class LoopConnection : ConnectionContext, IDuplexPipe, IReadyHandler, ITh
         if ((events & (Libc.PeerClosed | Libc.Failed | Libc.HungUp)) != 0)
             End();
         if ((events & (Libc.Readable | Libc.PeerClosed | Libc.Failed | Libc.HungUp)) != 0)
-            _reader.Ready();
+            _reader.Ready((events & (Libc.PeerClosed | Libc.Failed | Libc.HungUp)) != 0);
     }
+
+    /// <summary>Whether there is nothing to be read, looked at anew: the loop may be about to tell of it.</summary>
+    public bool IsQuiet() => _reader.IsQuiet();
 
     /// <summary>Tells, once and elsewhere, that the other side has gone or that this one wants to.</summary>
     public void End()

@@ -13,7 +13,6 @@ sealed partial class LoopListener : IConnectionListener, IReadyHandler
 {
     // Then the loop looks after its connections again; the listener is told anew while any wait.
     const int AcceptsAtOnce = 128;
-    const int AddressSize = 28; // struct sockaddr_in6
 
     static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
     static readonly TimeSpan WarningInterval = TimeSpan.FromMinutes(1);
@@ -60,7 +59,7 @@ sealed partial class LoopListener : IConnectionListener, IReadyHandler
 
     public void Ready(uint events)
     {
-        Span<byte> address = stackalloc byte[AddressSize];
+        Span<byte> address = stackalloc byte[SocketAddresses.Size];
         for (var n = 0; n < AcceptsAtOnce; n++)
         {
             if (LoopConnection.Open >= MaxConnections.Value)
@@ -128,7 +127,7 @@ sealed partial class LoopListener : IConnectionListener, IReadyHandler
     {
         if (EndPoint is IPEndPoint { Address: var own } && !own.Equals(IPAddress.Any) && !own.Equals(IPAddress.IPv6Any))
             return EndPoint;
-        Span<byte> address = stackalloc byte[AddressSize];
+        Span<byte> address = stackalloc byte[SocketAddresses.Size];
         return Libc.TrySocketName(socket, address) ? SocketAddresses.Read(address) : null;
     }
 

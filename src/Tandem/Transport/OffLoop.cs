@@ -6,9 +6,11 @@ namespace Tandem.Transport;
 /// Takes a request from the event loop to the pool, and all it waits for on its connection. In front of everything that may wait, even for a
 /// moment: on the loop thousands of other connections would wait with it.
 /// </summary>
-sealed class OffLoop(RequestDelegate next)
+/// <param name="stays">Which requests may go on where they are: what comes next never blocks a thread for them.</param>
+sealed class OffLoop(RequestDelegate next, Func<HttpContext, bool> stays)
 {
-    public Task InvokeAsync(HttpContext context) => context.Features.Get<ILoopFeature>() is { } connection ? LeaveAsync(context, connection) : next(context);
+    public Task InvokeAsync(HttpContext context) =>
+        context.Features.Get<ILoopFeature>() is { StaysOnLoop: true } connection && !stays(context) ? LeaveAsync(context, connection) : next(context);
 
     async Task LeaveAsync(HttpContext context, ILoopFeature connection)
     {

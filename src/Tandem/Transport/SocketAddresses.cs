@@ -6,7 +6,8 @@ namespace Tandem.Transport;
 
 static class SocketAddresses
 {
-    const ushort Inet = 2, Inet6 = 10;
+    public const ushort Inet = 2, Inet6 = 10;
+    public const int Size = 28; // struct sockaddr_in6
 
     /// <summary>struct sockaddr_in or sockaddr_in6; null for any other.</summary>
     public static IPEndPoint? Read(ReadOnlySpan<byte> address)
@@ -18,5 +19,24 @@ static class SocketAddresses
             Inet6 => new IPEndPoint(new IPAddress(address.Slice(8, 16), MemoryMarshal.Read<uint>(address[24..])), port),
             _ => null,
         };
+    }
+
+    /// <summary>The opposite.</summary>
+    /// <returns>How many bytes it takes.</returns>
+    public static int Write(IPEndPoint address, Span<byte> into)
+    {
+        into.Clear();
+        var isNew = address.AddressFamily == System.Net.Sockets.AddressFamily.InterNetworkV6;
+        var family = isNew ? Inet6 : Inet;
+        MemoryMarshal.Write(into, in family);
+        BinaryPrimitives.WriteUInt16BigEndian(into[2..], (ushort)address.Port);
+        address.Address.TryWriteBytes(into[(isNew ? 8 : 4)..], out _);
+        if (isNew)
+        {
+            var scope = (uint)address.Address.ScopeId;
+            MemoryMarshal.Write(into[24..], in scope);
+        }
+
+        return isNew ? Size : 16;
     }
 }

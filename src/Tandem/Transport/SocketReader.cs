@@ -24,19 +24,41 @@ sealed class SocketReader(Descriptor socket, LoopConnection connection) : PipeRe
     int _firstIndex;
     long _end, _examined;
     int _readSize = SmallestRead;
+    volatile bool _hasEnd;
     bool _isAtEnd;
     int _isCanceled;
     volatile Exception? _error;
 
     /// <summary>On the loop: there is something to read, or the end.</summary>
-    public void Ready()
+    /// <param name="isLast">Nothing comes after that.</param>
+    public void Ready(bool isLast)
     {
+        if (isLast)
+            _hasEnd = true;
         if (Interlocked.CompareExchange(ref _socketHas, Something, Nothing) != Awaited || !TryTakeWait())
             return;
         if (connection.StaysOnLoop)
             GoOn();
         else
             ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+    }
+
+    /// <summary>Asks the system whether there is anything to be read, whatever the loop has told until now. Nobody may be waiting.</summary>
+    public bool IsQuiet()
+    {
+        Interlocked.CompareExchange(ref _socketHas, Something, Nothing);
+        try
+        {
+            return !TryRead(out _);
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+        catch (ConnectionAbortedException)
+        {
+            return false;
+        }
     }
 
     public override bool TryRead(out ReadResult result)
@@ -193,11 +215,12 @@ sealed class SocketReader(Descriptor socket, LoopConnection connection) : PipeRe
         {
             _last.Fill(count);
             _end += count;
+            // There may be more, which the system does not tell of again; and the end is not told of once more after what came before it.
+            if (count == into.Length || _hasEnd)
+                Volatile.Write(ref _socketHas, Something);
             if (count < into.Length)
                 return;
-            // There may be more, which the system does not tell of again.
-            Volatile.Write(ref _socketHas, Something);
-            _readSize = Math.Min(2 * _readSize, LargestRead);
+            _readSize = Math.Min(4 * _readSize, LargestRead);
             return;
         }
 

@@ -31,11 +31,13 @@ public sealed class ReportTests : IDisposable
         // The publication has Gin behind net/http; these measurements have it in front.
         Assert.Contains("**Not reproduced** (http, req/s): the publication has Go net/http before Go Gin", tables);
         Assert.Contains("`./net-http {port}`", tables);
+        Assert.Contains("The configuration of nginx:\n\n```\nlisten {port};\n# <one>\n```\n", tables);
 
         var page = File.ReadAllText(html);
         var svgs = System.Text.RegularExpressions.Regex.Matches(page, "<svg.*?</svg>", System.Text.RegularExpressions.RegexOptions.Singleline);
         Assert.True(svgs.Count >= 4, $"{svgs.Count} charts");
         Assert.All(svgs, svg => XDocument.Parse(svg.Value));
+        Assert.Contains("<pre>listen {port};\n# &lt;one&gt;</pre>", page);
         Assert.DoesNotContain("<script", page);
         Assert.DoesNotContain("src=", page);
         Assert.DoesNotContain("<link", page);
@@ -78,7 +80,11 @@ public sealed class ReportTests : IDisposable
             Command = "tandem bench run --quick",
             Machine = new Machine("Test CPU", 2, "6.1", "Debian", 8_000_000_000, ".NET 10"),
             Settings = new() { ["quick"] = 1 },
-            Peers = [new PeerRecord("http", "net-http", "Go net/http", "./net-http {port}", "golang-go 1.24")],
+            Peers =
+            [
+                new PeerRecord("http", "net-http", "Go net/http", "./net-http {port}", "golang-go 1.24"),
+                new PeerRecord("proxy", "nginx", "nginx", "nginx -c {config}", "nginx 1.26", "listen {port};\n# <one>\n"),
+            ],
             Missing = ["Python + Cython: no compiler"],
             IsBrokenOff = false,
         });

@@ -1,0 +1,20 @@
+using System.Globalization;
+using Tandem.Core.Http;
+
+namespace Tandem.Gateway.Forwarding;
+
+/// <summary>What only the gateway may say about the caller; copies from outside are always dropped.</summary>
+static class Identity
+{
+    public const string Prefix = "X-Tandem-";
+
+    public static IEnumerable<(string Name, string Value)> Of(Caller caller)
+    {
+        yield return ("X-Tandem-Account", caller.AccountId.ToString(CultureInfo.InvariantCulture));
+        yield return ("X-Tandem-Session", caller.SessionId.ToString());
+        if (caller.IsAdministrator)
+            yield return ("X-Tandem-Roles", "administrator");
+        if (caller.Scopes.Count > 0)
+            yield return ("X-Tandem-Scopes", string.Join(' ', caller.Scopes));
+    }
+}
