@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Help;
 using System.Diagnostics;
 using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
@@ -25,6 +26,9 @@ static class CommandLine
     /// <summary>What a command has begun is put in order after Ctrl-C or SIGTERM; two seconds, the parser's default, are too few on a busy machine.</summary>
     static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(15);
 
+    /// <summary>As the program is called. RootCommand would take the assembly's name, which is another for the shipped program.</summary>
+    static string ProgramName => Path.GetFileName(Environment.ProcessPath) is { Length: > 0 } name and not ("dotnet" or "dotnet.exe") ? name : RootCommand.ExecutableName;
+
     public static async Task<int> RunAsync(TandemApp app, string[] words)
     {
         try
@@ -43,7 +47,12 @@ static class CommandLine
     {
         var http = app.Register();
         var host = new CommandHost(app, http);
-        var root = new RootCommand(Description) { new Command("serve", "Serve until stopped (Ctrl-C or SIGTERM)") };
+        var root = new Command(ProgramName, Description)
+        {
+            new HelpOption(),
+            new VersionOption(),
+            new Command("serve", "Serve until stopped (Ctrl-C or SIGTERM)"),
+        };
         foreach (var make in app.Parts.Commands)
             Merge(root, make(host));
         root.Add(ConfigCommand.Make(app));

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 
 namespace Tandem.Tests.Host;
@@ -28,6 +29,26 @@ public sealed class CommandLineTests : IDisposable
         Assert.Equal(2, code);
         Assert.Contains(says, error + output);
         Assert.DoesNotContain("   at ", error);
+    }
+
+    [Fact]
+    public async Task Help_calls_the_program_as_its_user_does()
+    {
+        // The program is shipped under another name than its assembly's.
+        var program = Path.Combine(AppContext.BaseDirectory, $"tandem-{Guid.NewGuid():n}");
+        File.Copy(Path.Combine(AppContext.BaseDirectory, "Tandem.Server"), program);
+        try
+        {
+            using var process = Process.Start(new ProcessStartInfo(program, ["grow", "--help"]) { RedirectStandardOutput = true }) ?? throw new InvalidOperationException("The program did not start.");
+            var output = await process.StandardOutput.ReadToEndAsync(Ct);
+            await process.WaitForExitAsync(Ct);
+            Assert.Equal(0, process.ExitCode);
+            Assert.Contains($"{Path.GetFileName(program)} grow [options]", output);
+        }
+        finally
+        {
+            File.Delete(program);
+        }
     }
 
     [Fact]
