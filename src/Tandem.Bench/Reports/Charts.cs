@@ -6,7 +6,11 @@ using Tandem.Bench.Results;
 namespace Tandem.Bench.Reports;
 
 /// <param name="IsDoubtful">Drawn pale: the rounds do not agree.</param>
-sealed record Bar(string Label, Spread Value, bool IsSubject, bool IsDoubtful = false);
+sealed record Bar(string Label, Spread Value, bool IsSubject, bool IsDoubtful = false)
+{
+    /// <summary>Of a ratio.</summary>
+    public Verdict Verdict { get; init; }
+}
 
 /// <summary>Charts as SVG that follows the page's light or dark. Value axes begin at zero; what is logarithmic says so.</summary>
 static partial class Charts
@@ -67,16 +71,23 @@ static partial class Charts
     }
 
     /// <summary>Lines over a logarithmic x, y from zero.</summary>
-    public static Chart Curves(string title, string x, Metric metric, List<(string Label, bool IsSubject, List<(double X, Spread Y)> Points)> curves)
+    public static Chart Curves(string title, string x, Metric metric, List<(string Label, bool IsSubject, List<(double X, Spread Y)> Points, PowerFit? Fit)> curves)
     {
         using var plot = Begin();
-        foreach (var ((label, isSubject, points), at) in curves.Select((c, i) => (c, i)))
+        foreach (var ((label, isSubject, points, fit), at) in curves.Select((c, i) => (c, i)))
         {
             var xs = points.Select(p => Math.Log10(p.X)).ToArray();
             var line = plot.Add.Scatter(xs, points.Select(p => p.Y.Median).ToArray(), Lines[at % Lines.Length]);
             (line.LegendText, line.LineWidth, line.MarkerSize) = (label, isSubject ? 3.5f : 1.8f, 7);
             foreach (var (point, i) in points.Select((p, i) => (p, i)))
                 plot.Add.Line(xs[i], point.Y.Min, xs[i], point.Y.Max).Color = Lines[at % Lines.Length];
+            if (fit is null)
+                continue;
+            var steps = Enumerable.Range(0, 61).Select(s => xs[0] + (xs[^1] - xs[0]) * s / 60).ToArray();
+            var fitted = plot.Add.ScatterLine(steps, steps.Select(s => fit.At(Math.Pow(10, s))).ToArray(), Lines[at % Lines.Length].WithAlpha(0.6));
+            (fitted.LinePattern, fitted.LineWidth) = (LinePattern.Dotted, 1.5f);
+            if (fit.Knee is { } knee)
+                plot.Add.Marker(Math.Log10(knee), fit.At(knee), MarkerShape.OpenDiamond, 15, Lines[at % Lines.Length]);
         }
 
         var marks = curves.SelectMany(c => c.Points.Select(p => p.X)).Distinct().Order().ToArray();
@@ -86,7 +97,7 @@ static partial class Charts
         plot.Axes.SetLimits(from - 0.1, to + 0.1, 0, Math.Max(1e-9, curves.Max(c => c.Points.Max(p => p.Y.Max))) * 1.08);
         plot.Layout.Fixed(new PixelPadding(80, LabelWidth, 40, 12));
         Legend(plot);
-        return new Chart($"{title}: {metric.Title} ({(metric.IsLess ? "less" : "more")} is better) over {x} (logarithmic)", Svg(plot, 340));
+        return new Chart($"{title}: {metric.Title} ({(metric.IsLess ? "less" : "more")} is better) over {x} (logarithmic). Dotted: the fit; a diamond: its knee", Svg(plot, 340));
     }
 
     static IEnumerable<double> Decades(double low, double high) => Enumerable.Range((int)low, (int)(high - low) + 1).Select(d => (double)d);

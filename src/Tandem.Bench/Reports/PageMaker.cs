@@ -16,11 +16,17 @@ sealed class PageMaker(Run run, List<Cell> cells)
 
     public Page Make()
     {
-        var sections = new List<Section>();
+        var sections = new List<Section> { new AimsSection(cells).Make() };
         foreach (var benchmark in Benchmark.All.Where(b => b.Name != CurveBenchmark.Name))
             sections.AddRange(Cases(benchmark.Name).Select(c => CaseSection(benchmark, c)));
         sections.AddRange(new CurveSections(cells).Make());
         sections.AddRange([PublishedSection(), StartSection()]);
+        return new Page("Tandem side by side with its peers", Lead(), sections);
+    }
+
+    /// <summary>When, where and how it was measured, and what makes it doubtful.</summary>
+    public List<string> Lead()
+    {
         var machine = run.Machine;
         var lead = new List<string>
         {
@@ -35,7 +41,7 @@ sealed class PageMaker(Run run, List<Cell> cells)
             lead.Add("A quick run: few short rounds, and code that a runtime compiles while it runs has not quite settled. The full run is the one to quote.");
         if (run.LoadBefore > 1)
             lead.Add("**The machine was busy before the run began:** what else ran makes every figure here doubtful.");
-        return new Page("Tandem side by side with its peers", lead, sections);
+        return lead;
     }
 
     List<IGrouping<string, Cell>> Cases(string benchmark) => [.. cells.Where(c => c.Benchmark == benchmark).GroupBy(c => c.Case())];
@@ -66,8 +72,9 @@ sealed class PageMaker(Run run, List<Cell> cells)
             {
                 var ratio = name == subject ? null : Ratio(@case, subject, name, metric);
                 said.Add(ratio is null ? "" : Say(ratio));
-                if (ratio is not null)
-                    ratios.Add(new Bar(label, ratio.Spread, IsSubject: false, IsDoubtful: ratio.Verdict is Verdict.TooNoisy or Verdict.LowerByUnknown or Verdict.HigherByUnknown));
+                // A limit is no peer: a bar of it would be so long that no other could be read.
+                if (ratio is not null && !benchmark.Peers.First(p => p.Name == name).IsLimit)
+                    ratios.Add(new Bar(label, ratio.Spread, IsSubject: false, IsDoubtful: ratio.Verdict is Verdict.TooNoisy or Verdict.LowerByUnknown or Verdict.HigherByUnknown) { Verdict = ratio.Verdict });
             }
 
             table.Rows.Add([label, .. metrics.Select(m => Spread(measured, m) is { } s ? m.Format(s) : ""), .. said]);
@@ -84,14 +91,20 @@ sealed class PageMaker(Run run, List<Cell> cells)
         if (Answers(@case, benchmark) is { Count: > 1 } answers)
             text.Add($"**The peers did not compute the same:** {string.Join("; ", answers)}");
         var charts = new List<Chart>();
-        charts.AddRange(compared.Where(c => c.Value.Count > 0).Select(c => Charts.Ratios($"{c.Key.Title}: {Title(benchmark, subject)} ÷ peer", c.Key.IsLess, c.Value)));
-        charts.AddRange(bars.Where(b => b.Value.Count > 0).Select(b => Charts.Bars($"{b.Key.Title} ({(b.Key.IsLess ? "less" : "more")} is better)", b.Key, b.Value)));
+        charts.AddRange(compared.Where(c => c.Value.Count > 0).Select(c => Charts.Ratios($"{c.Key.Title}: {Title(benchmark, subject)} ÷ peer", c.Key.IsLess, c.Value) with { See = Seen.OfRatios(c.Key, c.Value) }));
+        charts.AddRange(bars.Where(b => b.Value.Count > 0).Select(b => Charts.Bars($"{b.Key.Title} ({(b.Key.IsLess ? "less" : "more")} is better)", b.Key, b.Value) with { See = Seen.OfBars(b.Key, b.Value) }));
         if (benchmark.Name is HttpBenchmark.Name or ProxyBenchmark.Name or BackendBenchmark.Name)
-            charts.Add(Charts.Latency($"Latency, {Describe(@case.Key)}", [.. names.Select(n => (Title(benchmark, n), n == subject, @case.Where(c => c.Peer == n && c.Quantiles is not null).ToList()))]));
+        {
+            List<(string Label, bool IsSubject, List<Cell> Cells)> latencies =
+                [.. names.Select(n => (Title(benchmark, n), n == subject, @case.Where(c => c.Peer == n && c.Quantiles is not null).ToList())).Where(l => l.Item3.Count > 0)];
+            if (latencies.Count > 0)
+                charts.Add(Charts.Latency($"Latency, {Describe(@case.Key)}", latencies) with { See = Seen.OfLatency(latencies) });
+        }
+
         return new Section($"{benchmark.Name}: {Describe(@case.Key)}", text, [table], charts);
     }
 
-    static bool IsLate(Cell cell) =>
+    internal static bool IsLate(Cell cell) =>
         cell.Figures.TryGetValue("client_lag_p99_us", out var lag) && cell.Milliseconds(0.99) is { } p99 && lag / 1000 > LateClient * p99;
 
     /// <summary>The different answers, each with who gave it; limits compute something else.</summary>
@@ -105,7 +118,7 @@ sealed class PageMaker(Run run, List<Cell> cells)
         return values.Count == 0 ? null : Results.Spread.Of(values);
     }
 
-    static PairedRatio? Ratio(IEnumerable<Cell> @case, string subject, string other, Metric metric)
+    internal static PairedRatio? Ratio(IEnumerable<Cell> @case, string subject, string other, Metric metric)
     {
         Dictionary<int, double> ByRound(string peer) => @case.Where(c => c.Peer == peer && c.Failed is null && metric.Of(c) is not null).ToDictionary(c => c.Round, c => metric.Of(c)!.Value);
         return PairedRatio.Of(ByRound(subject), ByRound(other));
@@ -126,7 +139,7 @@ sealed class PageMaker(Run run, List<Cell> cells)
         };
     }
 
-    Section PublishedSection()
+    internal Section PublishedSection()
     {
         var table = new Table(["", "", "published", "measured here"], []);
         var text = new List<string> { "The publication's figures come from another machine: the order is to be compared, not the size. Fiber is not packaged for Debian; fasthttp, which it stands on, is in its place and harder to beat." };
@@ -172,8 +185,8 @@ sealed class PageMaker(Run run, List<Cell> cells)
     internal static string Title(Benchmark benchmark, string peer) => benchmark.Peers.FirstOrDefault(p => p.Name == peer)?.Title ?? peer;
 
     /// <summary>connections=10000 loop=open becomes "10,000 connections, open loop".</summary>
-    static string Describe(string @case) => @case.Length == 0 ? "all" : string.Join(", ", @case.Split(' ').Select(p => p.Split('=')).Select(p =>
-        p[0] == "n" ? $"n = {p[1]}" : p[0] == "work" ? BackendWork.Describe(p[1]) : p[0] == "database" ? $"on {(p[1] == BackendBenchmark.Postgres ? "PostgreSQL" : "SQLite")}" : p[0] == "rate" ? $"{Number(p[1])} req/s" : double.TryParse(p[1], Invariant, out _) ? $"{Number(p[1])} {p[0]}" : $"{p[1]} {p[0]}"));
+    internal static string Describe(string @case) => @case.Length == 0 ? "all" : string.Join(", ", @case.Split(' ').Select(p => p.Split('=')).Select(p =>
+        p[0] == "n" ? $"n = {p[1]}" : p[0] == "data" ? "existing data" : p[0] == HttpBenchmark.Read ? "cached read" : p[0] == "work" ? BackendWork.Describe(p[1]) : p[0] == "database" ? $"on {(p[1] == BackendBenchmark.Postgres ? "PostgreSQL" : "SQLite")}" : p[0] == "rate" ? $"{Number(p[1])} req/s" : double.TryParse(p[1], Invariant, out _) ? $"{Number(p[1])} {p[0]}" : $"{p[1]} {p[0]}"));
 
     static string Number(string word) => double.Parse(word, Invariant).ToString("N0", Invariant);
 }
