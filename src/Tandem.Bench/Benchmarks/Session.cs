@@ -16,7 +16,10 @@ sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahea
     readonly Stack<IAsyncDisposable> _running = new();
     readonly List<(string Benchmark, Peer Peer)> _peers = [];
     readonly List<string> _missing = noFolder is null ? [] : [$"peers: {noFolder}"];
-    readonly HashSet<(string, string)> _failed = [];
+    readonly Dictionary<(string, string), int> _failed = [];
+
+    // Once may be the machine's doing; twice is the peer's, and every try costs as much as a measurement.
+    const int Tries = 2;
 
     public bool IsQuick => quick;
 
@@ -96,7 +99,7 @@ sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahea
             _missing.Add(what);
     }
 
-    /// <summary>Measures one cell and keeps it. A failure is kept as well, and what has failed once is not tried again in this run.</summary>
+    /// <summary>Measures one cell and keeps it. A failure is kept as well, and what has failed twice is not tried again in this run.</summary>
     public Task MeasureAsync(Cell cell, Func<Cell, CancellationToken, Task<Cell>> measure, CancellationToken ct) => MeasureAsync(cell, measure, isKept: true, ct);
 
     /// <summary>The same for a measurement that nobody wants but its failure.</summary>
@@ -104,7 +107,8 @@ sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahea
 
     async Task MeasureAsync(Cell cell, Func<Cell, CancellationToken, Task<Cell>> measure, bool isKept, CancellationToken ct)
     {
-        if (_failed.Contains((cell.Peer, cell.Benchmark + cell.Case())))
+        var what = (cell.Peer, cell.Benchmark + cell.Case());
+        if (_failed.GetValueOrDefault(what) >= Tries)
             return;
         try
         {
@@ -115,7 +119,8 @@ sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahea
         }
         catch (BenchException e)
         {
-            _failed.Add((cell.Peer, cell.Benchmark + cell.Case()));
+            // What is wrong before it is measured, such as another answer, will not be right later.
+            _failed[what] = isKept ? _failed.GetValueOrDefault(what) + 1 : Tries;
             Miss($"{cell.Benchmark}, {cell.Peer}, {cell.Case()}: {e.Message}");
             cell = cell with { Failed = e.Message };
         }

@@ -8,7 +8,7 @@ namespace Tandem.Bench.Reports;
 /// <summary>What Tandem sets out to reach against its peers, beside what this run has measured. Everything here is computed from the cells.</summary>
 sealed class AimsSection(IReadOnlyCollection<Cell> cells)
 {
-    public const string Met = "met", Missed = "missed", TooNoisy = "too noisy", NotMeasured = "not measured";
+    public const string Met = "met", Missed = "missed", TooNoisy = "too noisy", NotMeasured = "not measured", OneRound = "one round only";
 
     const string OpenLoop = "connections=10000 loop=open rate=20000";
     static readonly string[] Go = ["net-http", "gin", "fasthttp"];
@@ -74,7 +74,7 @@ sealed class AimsSection(IReadOnlyCollection<Cell> cells)
         var spread = Spread.Of(rounds);
         var differ = rounds.Any(isReached) && !rounds.All(isReached) && spread.Max > spread.Min * PairedRatio.TooWide;
         _rows.Add([what, aim, spread.Min == spread.Max ? Say(spread.Median) : $"{Say(spread.Median)} ({Say(spread.Min)}–{Say(spread.Max)})",
-            isDoubtful || differ ? TooNoisy : isReached(spread.Median) ? Met : Missed]);
+            rounds.Count == 1 ? OneRound : isDoubtful || differ ? TooNoisy : isReached(spread.Median) ? Met : Missed]);
     }
 
     IReadOnlyList<double> Http(string @case, string other, Metric metric) => Ratio(HttpBenchmark.Name, @case, Peer.Tandem, other, metric);

@@ -17,6 +17,7 @@ static partial class Charts
 {
     const int Width = 880;
     const int LabelWidth = 300;
+    const int LegendWidth = 240;
 
     // Put in place of by currentColor: text and axes take the colour of the page's text.
     static readonly Color Ink = Color.FromHex("#010203");
@@ -51,7 +52,7 @@ static partial class Charts
         foreach (var ((label, isSubject, cells), at) in peers.Where(p => p.Cells.Count > 0).Select((p, i) => (p, i)))
         {
             // Of each share the middle of the rounds.
-            var points = Quantiles.Shares.Select((share, i) => (X: Nines(share), Y: Spread.Of(cells.Select(c => c.Quantiles![i] / 1000.0)).Median)).Where(p => p.Y > 0 && p.X <= 4).ToList();
+            var points = Quantiles.Shares.Select((share, i) => (X: Nines(share), Y: Spread.Of(cells.Select(c => c.Quantiles![i] / 1000.0)).Median)).Where(p => p.Y > 0 && p.X < 4.001).ToList();
             if (points.Count < 2)
                 continue;
             var line = plot.Add.ScatterLine(points.Select(p => p.X).ToArray(), points.Select(p => Math.Log10(p.Y)).ToArray(), Lines[at % Lines.Length]);
@@ -65,7 +66,7 @@ static partial class Charts
         plot.Axes.Left.TickGenerator = new ScottPlot.TickGenerators.NumericManual(
             [.. Decades(low, high)], [.. Decades(low, high).Select(d => Math.Pow(10, d).ToString("0.###", CultureInfo.InvariantCulture) + " ms")]);
         plot.Axes.SetLimits(0, 4.02, low, high);
-        plot.Layout.Fixed(new PixelPadding(80, LabelWidth, 40, 12));
+        plot.Layout.Fixed(new PixelPadding(80, LegendWidth, 40, 12));
         Legend(plot);
         return new Chart($"{title}: share of the requests that took no longer (logarithmic scale of time)", Svg(plot, 380));
     }
@@ -81,7 +82,7 @@ static partial class Charts
             (line.LegendText, line.LineWidth, line.MarkerSize) = (label, isSubject ? 3.5f : 1.8f, 7);
             foreach (var (point, i) in points.Select((p, i) => (p, i)))
                 plot.Add.Line(xs[i], point.Y.Min, xs[i], point.Y.Max).Color = Lines[at % Lines.Length];
-            if (fit is null)
+            if (fit is not { Fits: true })
                 continue;
             var steps = Enumerable.Range(0, 61).Select(s => xs[0] + (xs[^1] - xs[0]) * s / 60).ToArray();
             var fitted = plot.Add.ScatterLine(steps, steps.Select(s => fit.At(Math.Pow(10, s))).ToArray(), Lines[at % Lines.Length].WithAlpha(0.6));
@@ -95,9 +96,9 @@ static partial class Charts
             [.. marks.Select(m => Math.Log10(m))], [.. marks.Select(m => m.ToString("N0", CultureInfo.InvariantCulture))]);
         var (from, to) = (Math.Log10(marks[0]), Math.Log10(marks[^1]));
         plot.Axes.SetLimits(from - 0.1, to + 0.1, 0, Math.Max(1e-9, curves.Max(c => c.Points.Max(p => p.Y.Max))) * 1.08);
-        plot.Layout.Fixed(new PixelPadding(80, LabelWidth, 40, 12));
+        plot.Layout.Fixed(new PixelPadding(80, LegendWidth, 40, 12));
         Legend(plot);
-        return new Chart($"{title}: {metric.Title} ({(metric.IsLess ? "less" : "more")} is better) over {x} (logarithmic). Dotted: the fit; a diamond: its knee", Svg(plot, 340));
+        return new Chart($"{title}: {metric.Title} ({(metric.IsLess ? "less" : "more")} is better) over {x} (logarithmic)", Svg(plot, 340));
     }
 
     static IEnumerable<double> Decades(double low, double high) => Enumerable.Range((int)low, (int)(high - low) + 1).Select(d => (double)d);
@@ -120,7 +121,7 @@ static partial class Charts
         {
             var whisker = plot.Add.Line(bar.Value.Min, -i, bar.Value.Max, -i);
             (whisker.Color, whisker.LineWidth) = (Ink, 2);
-            var text = plot.Add.Text(format(bar.Value.Median) + (bar.IsDoubtful ? "  too noisy" : ""), bar.Value.Max + most * 0.01, -i);
+            var text = plot.Add.Text(format(bar.Value.Median) + (bar.IsDoubtful ? "  (size too noisy)" : ""), bar.Value.Max + most * 0.01, -i);
             (text.LabelFontColor, text.LabelFontSize, text.LabelAlignment) = (Ink, 13, Alignment.MiddleLeft);
         }
     }

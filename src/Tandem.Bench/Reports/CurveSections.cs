@@ -46,7 +46,7 @@ sealed class CurveSections(List<Cell> cells)
             if (curves.Count == 0)
                 continue;
             var fitted = curves.Select(c => (Label: PageMaker.Title(Benchmark, c.Key), IsSubject: c.Key == Peer.Tandem, c.Points, Fit: PowerFit.Of(c.Points.Select(p => (p.X, p.Y.Median))))).ToList();
-            charts.Add(Charts.Curves(kind.Title, kind.X, metric, fitted) with { See = string.Join(" ", fitted.Select(f => Seen.OfCurve(f.Label, kind.X, metric, f.Points, f.Fit))) });
+            charts.Add(Charts.Curves(kind.Title, kind.X, metric, fitted) with { See = string.Join(" ", fitted.Select(f => Seen.OfCurve(f.Label, kind.X, metric, f.Points, f.Fit)).Append("Dotted: the fit; a diamond: its knee.")) });
             foreach (var (label, _, _, fit) in fitted)
                 if (fit is not null)
                     fits.Rows.Add([label, metric.Title, .. Say(fit, kind.X)]);
@@ -57,7 +57,9 @@ sealed class CurveSections(List<Cell> cells)
 
     static double X(Cell cell, string parameter) => double.Parse(cell.Parameters[parameter], CultureInfo.InvariantCulture);
 
-    static string[] Say(PowerFit fit, string x) => fit.Knee is { } knee
+    static string[] Say(PowerFit fit, string x) => !fit.Fits
+        ? [string.Create(CultureInfo.InvariantCulture, $"no power fits: a point is {fit.Misfit:0.0} times off"), "none"]
+        : fit.Knee is { } knee
         ? [string.Create(CultureInfo.InvariantCulture, $"{fit.SlopeBefore:0.00}, then {fit.SlopeAfter:0.00}"), string.Create(CultureInfo.InvariantCulture, $"{knee:N0} {x}")]
         : [string.Create(CultureInfo.InvariantCulture, $"{fit.Slope:0.00}"), "none"];
 }

@@ -32,7 +32,7 @@ sealed class PageMaker(Run run, List<Cell> cells)
         {
             $"{run.Began:d MMMM yyyy, HH:mm} UTC, `{run.Command}`, on {machine.Cores} cores ({machine.Cpu}), {machine.MemoryBytes / 1e9:0} GB, Linux {machine.Kernel}, {machine.Distribution}, {machine.Runtime}. "
                 + $"Load before it began: {run.LoadBefore.ToString("0.00", Invariant)}. The load generator shares the cores.",
-            "Middle of the rounds, in brackets the least and the most. CPU is user and system time, memory is proportional (PSS), both of the whole process tree. "
+            "Middle of the rounds, in brackets the least and the most. CPU is user and system time, memory is proportional (PSS; of files that the bench has mapped as well, all of it), both of the whole process tree. "
                 + "A ratio is Tandem's (or C#'s) figure over the peer's in the same round: ratios hold from machine to machine, absolute figures do not.",
         };
         if (run.IsBrokenOff)
@@ -159,13 +159,11 @@ sealed class PageMaker(Run run, List<Cell> cells)
             var ours = measured.ContainsKey(Peer.Tandem) ? Peer.Tandem : "csharp";
             if (measured.TryGetValue(ours, out var own))
                 table.Rows.Add([$"{published.Benchmark}, {Describe(known[0].Case())}: {metric.Title}", Title(benchmark, ours), "–", metric.Format(own)]);
-            foreach (var (better, worse, isClear) in published.NotReproduced(measured))
+            foreach (var group in published.NotReproduced(measured).GroupBy(n => n.IsClear).OrderByDescending(g => g.Key))
             {
-                var order = $"({published.Benchmark}, {metric.Title}): the publication has {Title(benchmark, better)} before {Title(benchmark, worse)}";
-                var figures = $"({metric.Format(measured[better].Median)} against {metric.Format(measured[worse].Median)})";
-                text.Add(isClear
-                    ? $"**Not reproduced** {order}; here it is the other way round in every round {figures}."
-                    : $"Too close to say {order}; here the rounds of both overlap {figures}.");
+                var orders = string.Join("; ", group.Select(n => $"{Title(benchmark, n.Better)} before {Title(benchmark, n.Worse)} ({metric.Format(measured[n.Better].Median)} against {metric.Format(measured[n.Worse].Median)})"));
+                text.Add($"{(group.Key ? "**Not reproduced**" : "Too close to say")} ({published.Benchmark}, {metric.Title}): the publication has {orders}. "
+                    + (group.Key ? "Here it is the other way round in every round." : "Here it is the other way round, but the rounds of both overlap."));
             }
         }
 

@@ -17,12 +17,15 @@ static partial class ReportFiles
         figcaption { font-weight: 600; margin-bottom: .4rem; } figcaption + p { margin: 0 0 .4rem; color: var(--soft); font-size: .9rem; }
         nav { columns: 2; font-size: .9rem; } nav a { display: block; color: inherit; } .met { color: #1e7d45; font-weight: 600; } .missed { color: #c0392b; font-weight: 600; }
         @media (prefers-color-scheme: dark) { .met { color: #5cc98a; } .missed { color: #ff8272; } } svg { max-width: 100%; height: auto; display: block; }
-        .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .85rem; } th { text-align: right; color: var(--soft); font-weight: 600; }
-        th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; } td { text-align: right; white-space: nowrap; }
-        th:first-child, td:first-child, table.wide th, table.wide td { text-align: left; } table.wide td { white-space: normal; }
+        .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .82rem; margin-bottom: 1rem; } th { text-align: right; color: var(--soft); font-weight: 600; }
+        th, td { padding: .3rem .45rem; border-bottom: 1px solid var(--line); vertical-align: top; } td { text-align: right; white-space: nowrap; }
+        th:first-child, td:first-child, table.wide th, table.wide td { text-align: left; } table.wide td { white-space: normal; } td.long { white-space: normal; min-width: 12rem; text-align: left; }
         pre { font-size: .8rem; background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: .8rem; overflow-x: auto; }
         code { font-size: .9em; background: var(--panel); overflow-wrap: anywhere; }
         """;
+
+    /// <summary>Characters: longer than any figure with its range.</summary>
+    const int LongCell = 32;
 
     /// <returns>The files.</returns>
     public static (string Markdown, string Html) Write(RunDirectory directory)
@@ -87,7 +90,7 @@ static partial class ReportFiles
             {
                 text.Append($"<div class=\"scroll\"><table{(table.IsWide ? " class=\"wide\"" : "")}><thead><tr>{string.Concat(table.Head.Select(h => $"<th>{Inline(h)}</th>"))}</tr></thead><tbody>\n");
                 foreach (var row in table.Rows)
-                    text.Append($"<tr>{string.Concat(row.Select(c => $"<td{(c is AimsSection.Met or AimsSection.Missed ? $" class=\"{c}\"" : "")}>{Inline(c)}</td>"))}</tr>\n");
+                    text.Append($"<tr>{string.Concat(row.Index().Select(c => $"<td{Class(c.Index, c.Item)}>{Inline(c.Item)}</td>"))}</tr>\n");
                 text.Append("</tbody></table></div>\n");
             }
 
@@ -98,6 +101,8 @@ static partial class ReportFiles
 
         return text.Append("</body></html>\n").ToString();
     }
+
+    static string Class(int column, string text) => text is AimsSection.Met or AimsSection.Missed ? $" class=\"{text}\"" : column > 0 && text.Length > LongCell ? " class=\"long\"" : "";
 
     /// <summary>The little Markdown that the texts have, as HTML: code and bold.</summary>
     static string Inline(string text) => Bold().Replace(Code().Replace(WebUtility.HtmlEncode(text), "<code>$1</code>"), "<strong>$1</strong>");

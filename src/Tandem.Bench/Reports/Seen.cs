@@ -45,10 +45,10 @@ static class Seen
 
     public static string OfCurve(string label, string x, Metric metric, List<(double X, Spread Y)> points, PowerFit? fit)
     {
-        var said = $"{label}: from {metric.Format(points[0].Y.Median)} {metric.Title} at {Number(points[0].X)} {x} to {metric.Format(points[^1].Y.Median)} at {Number(points[^1].X)}";
+        var said = $"{label}: {metric.Title} from {metric.Format(points[0].Y.Median)} at {Number(points[0].X)} to {metric.Format(points[^1].Y.Median)} at {Number(points[^1].X)} {x}";
         return fit switch
         {
-            null => said + ".",
+            not { Fits: true } => said + ", not by any power of it.",
             { Knee: { } knee } => string.Create(CultureInfo.InvariantCulture, $"{said}, as a power of {fit.SlopeBefore:0.00} up to the knee at {Number(knee)} and of {fit.SlopeAfter:0.00} beyond it."),
             _ => string.Create(CultureInfo.InvariantCulture, $"{said}, as a power of {fit.Slope:0.00}, without a knee."),
         };
