@@ -40,7 +40,7 @@ public static class BenchCommand
     {
         var names = new Argument<string[]>("NAMES") { Description = "Which of \"bench list\"; all when none is said", Arity = ArgumentArity.ZeroOrMore };
         names.AcceptOnlyFromAmong([.. Benchmark.All.Select(b => b.Name)]);
-        var quick = new Option<bool>("--quick") { Description = $"In {Benchmark.QuickMinutes} minutes instead of {Benchmark.FullMinutes}: fewer cases, fewer rounds of less time, without the slowest peers" };
+        var quick = new Option<bool>("--quick") { Description = $"In {Benchmark.QuickMinutes} minutes instead of {Benchmark.FullMinutes}, the setting up of the peers apart: fewer cases, fewer rounds of less time, without the slowest peers" };
         var only = new Option<string[]>("--peer") { Description = "Only these peers, by name; may be repeated", AllowMultipleArgumentsPerToken = true };
         only.AcceptOnlyFromAmong([.. Benchmark.All.SelectMany(b => b.Peers).Select(p => p.Name).Distinct()]);
         var target = new Option<DirectoryInfo?>("--out") { Description = "Where the results go; default: bench-DATE-TIME" };

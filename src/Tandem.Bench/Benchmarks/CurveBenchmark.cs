@@ -179,7 +179,7 @@ static class CurveBenchmark
     /// Straight into the file while nobody serves it: a sign-up hashes a password for 20 ms, and a million of them would take all day. Without a journal, as the
     /// file is thrown away when this fails; the numbers have leading zeros, so that the rows come in the order of both the table and the index on the e-mail.
     /// </summary>
-    static async Task AddUsersAsync(string file, int count, CancellationToken ct)
+    public static async Task AddUsersAsync(string file, int count, CancellationToken ct)
     {
         await using var connection = new SqliteConnection(new SqliteConnectionStringBuilder { DataSource = file, Pooling = false }.ConnectionString);
         await connection.OpenAsync(ct);

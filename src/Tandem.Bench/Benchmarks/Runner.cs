@@ -30,7 +30,7 @@ static class Runner
             Command = options.Command,
             Machine = Machine.Read(),
             LoadBefore = Machine.Load(),
-            Settings = new Dictionary<string, double> { ["quick"] = options.IsQuick ? 1 : 0, ["closed_loop_timeout_seconds"] = Load.ClosedLoop.TimeoutSeconds },
+            Settings = new Dictionary<string, double> { ["quick"] = options.IsQuick ? 1 : 0, ["closed_loop_timeout_seconds"] = Load.ClosedLoop.TimeoutSeconds, [Run.FilesInFull] = 1 },
         };
         directory.Write(run);
         if (run.LoadBefore > 1)

@@ -29,7 +29,8 @@ static partial class Charts
     public static Chart Ratios(string title, bool isLess, List<Bar> bars)
     {
         using var plot = Begin();
-        var most = Math.Max(1.2, bars.Max(b => b.Value.Max)) * 1.25;
+        // Room for the words behind the bar.
+        var most = Math.Max(1.2, bars.Max(b => b.Value.Max)) * (bars.Exists(b => b.IsDoubtful) ? 1.5 : 1.25);
         AddBars(plot, bars, v => v.ToString("0.00", CultureInfo.InvariantCulture), most);
         var one = plot.Add.VerticalLine(1, 1.5f, Ink);
         one.LinePattern = LinePattern.Dashed;

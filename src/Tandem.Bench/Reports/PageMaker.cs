@@ -14,6 +14,9 @@ sealed class PageMaker(Run run, List<Cell> cells)
     /// <summary>Half the time that is measured being the client's own lateness says nothing about a server.</summary>
     const double LateClient = 0.5;
 
+    /// <summary>Percent: beyond that a peer has not done the work that the others have.</summary>
+    const double TooManyErrors = 10;
+
     public Page Make()
     {
         var sections = new List<Section> { new AimsSection(cells).Make() };
@@ -32,9 +35,12 @@ sealed class PageMaker(Run run, List<Cell> cells)
         {
             $"{run.Began:d MMMM yyyy, HH:mm} UTC, `{run.Command}`, on {machine.Cores} cores ({machine.Cpu}), {machine.MemoryBytes / 1e9:0} GB, Linux {machine.Kernel}, {machine.Distribution}, {machine.Runtime}. "
                 + $"Load before it began: {run.LoadBefore.ToString("0.00", Invariant)}. The load generator shares the cores.",
-            "Middle of the rounds, in brackets the least and the most. CPU is user and system time, memory is proportional (PSS; of files that the bench has mapped as well, all of it), both of the whole process tree. "
+            "Middle of the rounds, in brackets the least and the most. CPU is user and system time, memory is proportional (PSS), both of the whole process tree. "
                 + "A ratio is Tandem's (or C#'s) figure over the peer's in the same round: ratios hold from machine to machine, absolute figures do not.",
         };
+        // Earlier runs gave a program that the bench is itself only half of its files.
+        if (run.Settings.GetValueOrDefault(Run.FilesInFull) == 1)
+            lead.Add("Files of the program and its runtime that the bench itself has mapped as well count in full, as they would without the bench.");
         if (run.IsBrokenOff)
             lead.Add("**This run was broken off:** what is missing below was not measured.");
         if (run.Settings.GetValueOrDefault("quick") == 1)
@@ -73,11 +79,17 @@ sealed class PageMaker(Run run, List<Cell> cells)
                 var ratio = name == subject ? null : Ratio(@case, subject, name, metric);
                 said.Add(ratio is null ? "" : Say(ratio));
                 // A limit is no peer: a bar of it would be so long that no other could be read.
-                if (ratio is not null && !benchmark.Peers.First(p => p.Name == name).IsLimit)
+                if (ratio is not null && errors <= TooManyErrors && !benchmark.Peers.First(p => p.Name == name).IsLimit)
                     ratios.Add(new Bar(label, ratio.Spread, IsSubject: false, IsDoubtful: ratio.Verdict is Verdict.TooNoisy or Verdict.LowerByUnknown or Verdict.HigherByUnknown) { Verdict = ratio.Verdict });
             }
 
             table.Rows.Add([label, .. metrics.Select(m => Spread(measured, m) is { } s ? m.Format(s) : ""), .. said]);
+            if (errors > TooManyErrors)
+            {
+                text.Add($"**Not in the bars:** {label}. Who does not answer has less to do, and what it takes for the rest says nothing.");
+                continue;
+            }
+
             foreach (var (metric, list) in bars)
                 if (Spread(measured, metric) is { } spread)
                     list.Add(new Bar(label, spread, name == subject));

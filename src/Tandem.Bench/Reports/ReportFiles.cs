@@ -11,9 +11,9 @@ static partial class ReportFiles
     const string Style = """
         :root { color-scheme: light dark; --back: #fff; --ink: #1c2330; --soft: #5d6778; --line: #d9dee7; --panel: #f6f8fb; }
         @media (prefers-color-scheme: dark) { :root { --back: #12161d; --ink: #e6eaf1; --soft: #9aa5b6; --line: #2d3542; --panel: #191f29; } }
-        body { background: var(--back); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
+        body { background: var(--back); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; max-width: 90rem; margin: 2rem auto; padding: 0 1rem; }
         h1 { font-size: 1.7rem; } h2 { font-size: 1.25rem; margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: 1.2rem; }
-        figure { margin: 1.2rem 0; padding: .8rem; background: var(--panel); border: 1px solid var(--line); border-radius: 8px; }
+        p, figure, nav { max-width: 62rem; box-sizing: border-box; } figure { margin: 1.2rem 0; padding: .8rem; background: var(--panel); border: 1px solid var(--line); border-radius: 8px; }
         figcaption { font-weight: 600; margin-bottom: .4rem; } figcaption + p { margin: 0 0 .4rem; color: var(--soft); font-size: .9rem; }
         nav { columns: 2; font-size: .9rem; } nav a { display: block; color: inherit; } .met { color: #1e7d45; font-weight: 600; } .missed { color: #c0392b; font-weight: 600; }
         @media (prefers-color-scheme: dark) { .met { color: #5cc98a; } .missed { color: #ff8272; } } svg { max-width: 100%; height: auto; display: block; }
