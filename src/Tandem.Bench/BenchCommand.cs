@@ -6,6 +6,7 @@ using Tandem.Bench.Load;
 using Tandem.Bench.Peers;
 using Tandem.Bench.Reports;
 using Tandem.Bench.Results;
+using Tandem.Core;
 
 namespace Tandem.Bench;
 
@@ -13,7 +14,12 @@ namespace Tandem.Bench;
 public static class BenchCommand
 {
     /// <summary>The command with its subcommands <c>list</c>, <c>run</c> and <c>report</c>.</summary>
-    public static Command Make() => new("bench", "Measure Tandem side by side with its peers, on this machine") { List(), Run(), Report(), Child() };
+    /// <param name="serve">Runs this very program with other arguments and one module more, for what only a program with an endpoint of its own can show.</param>
+    public static Command Make(Func<string[], Module, Task<int>> serve)
+    {
+        ArgumentNullException.ThrowIfNull(serve);
+        return new("bench", "Measure Tandem side by side with its peers, on this machine") { List(), Run(), Report(), Child(serve) };
+    }
 
     static Command List()
     {
@@ -34,7 +40,7 @@ public static class BenchCommand
     {
         var names = new Argument<string[]>("NAMES") { Description = "Which of \"bench list\"; all when none is said", Arity = ArgumentArity.ZeroOrMore };
         names.AcceptOnlyFromAmong([.. Benchmark.All.Select(b => b.Name)]);
-        var quick = new Option<bool>("--quick") { Description = "In about 8 minutes instead of an hour: fewer rounds of less time" };
+        var quick = new Option<bool>("--quick") { Description = $"In {Benchmark.QuickMinutes} minutes instead of {Benchmark.FullMinutes}, the setting up of the peers apart: fewer cases, fewer rounds of less time, without the slowest peers" };
         var only = new Option<string[]>("--peer") { Description = "Only these peers, by name; may be repeated", AllowMultipleArgumentsPerToken = true };
         only.AcceptOnlyFromAmong([.. Benchmark.All.SelectMany(b => b.Peers).Select(p => p.Name).Distinct()]);
         var target = new Option<DirectoryInfo?>("--out") { Description = "Where the results go; default: bench-DATE-TIME" };
@@ -77,13 +83,24 @@ public static class BenchCommand
     static Command Report()
     {
         var source = new Argument<DirectoryInfo>("DIR") { Description = "What \"bench run\" has written" };
-        var command = new Command("report", "Write a run's report.md and report.html beside its measurements") { source };
+        var page = new Option<FileInfo?>("--into") { Description = "A Markdown page with the comments \"the comparison\" and \"end of the comparison\": a digest of the run is put between them" };
+        var command = new Command("report", "Write a run's report.md and report.html beside its measurements") { source, page };
         command.SetAction(parsed =>
         {
             try
             {
-                var (markdown, html) = ReportFiles.Write(new RunDirectory(parsed.GetValue(source)!.FullName));
+                var directory = new RunDirectory(parsed.GetValue(source)!.FullName);
+                var (markdown, html) = ReportFiles.Write(directory);
                 parsed.InvocationConfiguration.Output.WriteLine($"{markdown}\n{html}");
+                if (parsed.GetValue(page) is { } file)
+                {
+                    if (!file.Exists)
+                        throw new BenchException($"There is no page {file.FullName}.");
+                    var link = Path.GetRelativePath(file.DirectoryName!, directory.Path).Replace('\\', '/');
+                    File.WriteAllText(file.FullName, Digest.Into(File.ReadAllText(file.FullName), directory, link));
+                    parsed.InvocationConfiguration.Output.WriteLine(file.FullName);
+                }
+
                 return 0;
             }
             catch (BenchException e)
@@ -96,7 +113,7 @@ public static class BenchCommand
     }
 
     /// <summary>What a run starts of this very program.</summary>
-    static Command Child()
+    static Command Child(Func<string[], Module, Task<int>> serve)
     {
         var words = new Argument<string[]>("WORDS") { Arity = ArgumentArity.OneOrMore };
         var command = new Command("child", "A part of a run in a process of its own") { words };
@@ -105,6 +122,7 @@ public static class BenchCommand
         {
             [OpenLoopProcess.Name, .. var rest] => OpenLoopProcess.RunAsync(rest, ct),
             [ProxyPeers.Yarp, .. var rest] => Work.BareYarp.RunAsync(rest, ct),
+            [HttpPeers.Cached, var port, var data] => serve(["serve", "--urls", $"http://127.0.0.1:{port}", "--data", data], new Work.CachedReads()),
             ["work", "ingest"] => Task.Run(() => Work.Workloads.Serve(new Work.IngestWork().Phase), ct),
             ["work", var name] => Task.Run(() => Work.Workloads.Run(name), ct),
             var other => throw new IOException($"bench has no part {string.Join(' ', other ?? [])}"),

@@ -9,7 +9,7 @@ app.UsePostgres();
 app.UseRedis();
 app.UseKafka();
 app.Resource<Item>("/items");
-app.Command(_ => BenchCommand.Make());
+app.Command(_ => BenchCommand.Make((words, module) => TandemApp.Create(words).Add(module).RunAsync()));
 return await app.RunAsync();
 
 record Item(string Name, decimal Price);

@@ -13,7 +13,6 @@ sealed class BackendFiles : IAsyncDisposable
     {
         _session = session;
         _inside = $"{PeerFolder.Work}/backend-{Guid.NewGuid():n}";
-        Directory.CreateDirectory(Outside(""));
         session.Own(this);
     }
 

@@ -11,11 +11,11 @@ static class BackendBenchmark
     public const string Name = "backend";
 
     const int Connections = 64, HashConnections = 8, Sockets = 5_000;
-    const double EchoWarmUp = 3, EchoSeconds = 5;
+    const double EchoWarmUp = 2, EchoSeconds = 4;
     const string EchoPath = "/ws/bench";
     public const string Postgres = "postgres", Sqlite = "sqlite";
 
-    public static async Task<List<Step>> PlanAsync(Session session, CancellationToken ct)
+    public static List<Step> Plan(Session session)
     {
         if (ClosedLoop.Missing(session) is { } missing)
         {
@@ -25,9 +25,9 @@ static class BackendBenchmark
 
         var steps = new List<Step>();
         var files = new BackendFiles(session);
-        if (await session.AvailableAsync(Name, BackendPeers.OnPostgres, ct) is { Count: > 0 } onPostgres)
+        if (session.Available(Name, BackendPeers.OnPostgres) is { Count: > 0 } onPostgres)
         {
-            await session.RecordAsync(Name, BackendPeers.Postgres, ct);
+            session.Record(Name, BackendPeers.Postgres);
             PostgresServer? postgres = null;
             steps.Add(new Step("a fresh PostgreSQL", 4, async c =>
             {
@@ -40,7 +40,7 @@ static class BackendBenchmark
                     session.Miss($"PostgreSQL: {e.Message}");
                 }
             }));
-            Plan(session, steps, Postgres, onPostgres, BackendWork.All.Where(w => !(session.IsQuick && w.IsHash)),
+            Plan(session, steps, Postgres, onPostgres, BackendWork.All.Where(w => !session.IsQuick || w.Name == "get-user"),
                 async (peer, c) => postgres is null ? null : await RunningBackend.OnPostgresAsync(session, peer, files, postgres, c), () => postgres);
             steps.Add(new Step("stop PostgreSQL", 1, async _ =>
             {
@@ -49,10 +49,10 @@ static class BackendBenchmark
             }));
         }
 
-        Plan(session, steps, Sqlite, await session.AvailableAsync(Name, BackendPeers.OnSqlite, ct), BackendWork.All.Where(w => !w.IsHash && (!session.IsQuick || w.Name is "get-user" or "post-item")),
+        Plan(session, steps, Sqlite, session.Available(Name, BackendPeers.OnSqlite), BackendWork.All.Where(w => !w.IsHash && (!session.IsQuick || w.Name is "get-user" or "post-item")),
             async (peer, c) => await RunningBackend.OnSqliteAsync(session, peer, files, c), () => null);
         if (!session.IsQuick)
-            Plan(session, steps, null, await session.AvailableAsync(Name, BackendPeers.WithModel, ct), [BackendWork.Predict],
+            Plan(session, steps, null, session.Available(Name, BackendPeers.WithModel), [BackendWork.Predict],
                 async (peer, c) => await RunningBackend.WithModelAsync(session, peer, files, c), () => null);
         return steps;
     }
@@ -65,7 +65,7 @@ static class BackendBenchmark
             return;
         var backends = new Dictionary<string, RunningBackend>();
         foreach (var peer in peers)
-            steps.Add(new Step($"start {peer.Title}", 4, async ct =>
+            steps.Add(new Step($"start {peer.Title}", 3.3, async ct =>
             {
                 try
                 {
@@ -78,18 +78,18 @@ static class BackendBenchmark
                 }
             }));
 
-        var (rounds, seconds, warmUp) = (Rounds(session), session.Of(4, 1), session.Of(5, 1));
+        var (rounds, seconds, warmUp) = (Rounds(session), session.Of(3, 1), session.Of(4, 1));
         foreach (var work in works)
         {
             foreach (var peer in peers)
-                steps.Add(new Step($"{peer.Title}, {work.Name}: compare the answers, warm up", warmUp + 0.5, ct => OnAsync(peer, backend =>
+                steps.Add(new Step($"{peer.Title}, {work.Name}: compare the answers, warm up", ClosedLoop.Takes(warmUp, Connections) + 0.2, ct => OnAsync(peer, backend =>
                     session.WarmUpAsync(Cell(peer, work, database, 0), async (cell, c) =>
                     {
                         await backend.CheckAsync(work, c);
                         return await MeasureAsync(session, backend, work, cell, warmUp, postgres(), c);
                     }, ct))));
             foreach (var (round, peer) in HttpBenchmark.Interleaved(rounds, peers))
-                steps.Add(new Step($"{peer.Title}, {work.Name}, round {round}", seconds + 0.5, ct => OnAsync(peer, backend =>
+                steps.Add(new Step($"{peer.Title}, {work.Name}, round {round}", ClosedLoop.Takes(seconds, Connections) + (work.IsItem ? 0.1 : 0), ct => OnAsync(peer, backend =>
                     session.MeasureAsync(Cell(peer, work, database, round), (cell, c) => MeasureAsync(session, backend, work, cell, seconds, postgres(), c), ct))));
         }
 
@@ -115,7 +115,7 @@ static class BackendBenchmark
                     return cell;
                 }, ct))));
         foreach (var (round, peer) in HttpBenchmark.Interleaved(Rounds(session), peers))
-            steps.Add(new Step($"{peer.Title}, {Sockets:N0} WebSockets, round {round}", EchoWarmUp + EchoSeconds + 4, ct => OnAsync(backends, peer, backend => session.MeasureAsync(EchoCell(peer, round),
+            steps.Add(new Step($"{peer.Title}, {Sockets:N0} WebSockets, round {round}", EchoWarmUp + EchoSeconds + 3.5, ct => OnAsync(backends, peer, backend => session.MeasureAsync(EchoCell(peer, round),
                 async (cell, c) => MustAnswer(await OpenLoopProcess.MeasureAsync(session, backend.Server, cell, EchoPath, Sockets, Sockets, EchoWarmUp, EchoSeconds, c, backend.Token)), ct))));
     }
 

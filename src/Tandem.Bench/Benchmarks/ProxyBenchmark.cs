@@ -20,7 +20,7 @@ static class ProxyBenchmark
 
     static readonly HttpClient Http = new(new SocketsHttpHandler { UseProxy = false }) { Timeout = TimeSpan.FromSeconds(5) };
 
-    public static async Task<List<Step>> PlanAsync(Session session, CancellationToken ct)
+    public static List<Step> Plan(Session session)
     {
         if (!session.HasFolder || session.Folder.Broken(ProxyPeers.Direct) is not null)
         {
@@ -28,20 +28,20 @@ static class ProxyBenchmark
             return [];
         }
 
-        var peers = await session.AvailableAsync(Name, ProxyPeers.All, ct);
+        var peers = session.Available(Name, ProxyPeers.All);
         var servers = new Dictionary<string, Server>();
         var steps = new List<Step>
         {
             new("start the service behind the proxies", 1.5, async c => servers[ProxyPeers.Direct.Name] = await Server.StartAsync(session, ProxyPeers.Direct, c)),
         };
         foreach (var peer in peers)
-            steps.Add(new Step($"start and warm up {peer.Title}", 1.5 + HttpBenchmark.WarmUp(session), c => StartAsync(session, servers, peer, c)));
+            steps.Add(new Step($"start and warm up {peer.Title}", 1.2 + ClosedLoop.Takes(HttpBenchmark.WarmUp(session), 64), c => StartAsync(session, servers, peer, c)));
 
-        var cases = session.Of<(int Connections, string Path)[]>([(64, Small), (1_000, Small), (64, Body)], [(64, Small), (64, Body)]);
+        var cases = session.Of<(int Connections, string Path)[]>([(64, Small), (1_000, Small), (64, Body)], [(64, Small)]);
         var seconds = session.Of(3, 1);
         foreach (var (n, path) in cases)
-            foreach (var (round, peer) in HttpBenchmark.Interleaved(session.Of(5, 2), peers))
-                steps.Add(new Step($"proxy: {peer.Title}, {n:N0} connections{(path == Body ? $", {BodyKibibytes} KiB" : "")}, round {round}", seconds + 0.4, c =>
+            foreach (var (round, peer) in HttpBenchmark.Interleaved(session.Of(3, 2), peers))
+                steps.Add(new Step($"proxy: {peer.Title}, {n:N0} connections{(path == Body ? $", {BodyKibibytes} KiB" : "")}, round {round}", ClosedLoop.Takes(seconds, n), c =>
                     HttpBenchmark.OnAsync(servers, peer, server => session.MeasureAsync(Case(peer, round, n, path == Body),
                         (cell, t) => ClosedLoop.MeasureAsync(session, server, cell, path, n, seconds, t), c))));
 

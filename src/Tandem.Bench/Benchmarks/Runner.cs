@@ -30,7 +30,7 @@ static class Runner
             Command = options.Command,
             Machine = Machine.Read(),
             LoadBefore = Machine.Load(),
-            Settings = new Dictionary<string, double> { ["quick"] = options.IsQuick ? 1 : 0, ["closed_loop_timeout_seconds"] = Load.ClosedLoop.TimeoutSeconds },
+            Settings = new Dictionary<string, double> { ["quick"] = options.IsQuick ? 1 : 0, ["closed_loop_timeout_seconds"] = Load.ClosedLoop.TimeoutSeconds, [Run.FilesInFull] = 1 },
         };
         directory.Write(run);
         if (run.LoadBefore > 1)
@@ -41,6 +41,7 @@ static class Runner
         var ahead = new AheadOfTime(Path.Combine(Path.GetDirectoryName(options.Folder)!, "ahead"));
         var stopped = false;
         Session? session = null;
+        List<PeerRecord> records = [];
         try
         {
             try
@@ -61,7 +62,8 @@ static class Runner
             session = new Session(directory, folder, ahead, options.IsQuick, options.Only, noFolder);
             var steps = new List<Step>();
             foreach (var benchmark in benchmarks)
-                steps.AddRange(await benchmark.PlanAsync(session, ct));
+                steps.AddRange(benchmark.Plan(session));
+            records = await session.RecordsAsync(ct);
             await progress.RunAsync(steps, ct);
         }
         catch (OperationCanceledException) when (ct.IsCancellationRequested)
@@ -76,7 +78,7 @@ static class Runner
             {
                 Ended = DateTimeOffset.UtcNow,
                 IsBrokenOff = stopped,
-                Peers = [.. session?.Peers ?? []],
+                Peers = records,
                 Missing = [.. session?.Missing ?? []],
             });
         }

@@ -70,7 +70,7 @@ sealed class Server : IAsyncDisposable
             throw new BenchException($"{peer.Title} did not answer within {StartTimeout.TotalSeconds:0} s: {server._child.LastWords()}");
         }
 
-        server.RestBytes = ProcessTree.Proportional(server.Id);
+        server.RestBytes = ProcessTree.Proportional(server.Id) + ProcessTree.SharedWithUs(server.Id);
         return server;
     }
 
@@ -79,8 +79,8 @@ sealed class Server : IAsyncDisposable
         try
         {
             using var answer = await Http.GetAsync(server.Address + server.Peer.HealthPath, ct);
-            // All answer the same, or they are not comparable; blanks and a line's end are a matter of taste.
-            var body = (await answer.Content.ReadAsStringAsync(ct)).Replace(" ", "", StringComparison.Ordinal).Trim();
+            // All answer the same, or they are not comparable.
+            var body = Bare(await answer.Content.ReadAsStringAsync(ct));
             if (!answer.IsSuccessStatusCode || body != """{"status":"healthy"}""")
                 throw new BenchException($"{server.Peer.Title} answers {(int)answer.StatusCode} {body} where {{\"status\":\"healthy\"}} was asked for.");
             return true;
@@ -90,6 +90,25 @@ sealed class Server : IAsyncDisposable
             return false;
         }
     }
+
+    /// <exception cref="BenchException">It says something else.</exception>
+    public async Task MustAnswerAsync(string path, string expected, CancellationToken ct)
+    {
+        try
+        {
+            using var answer = await Http.GetAsync(Address + path, ct);
+            var body = Bare(await answer.Content.ReadAsStringAsync(ct));
+            if (!answer.IsSuccessStatusCode || body != expected)
+                throw new BenchException($"{Peer.Title} answers {path} with {(int)answer.StatusCode} {body} where {expected} was asked for.");
+        }
+        catch (HttpRequestException e)
+        {
+            throw new BenchException($"{Peer.Title} does not answer {path}: {e.Message}");
+        }
+    }
+
+    /// <summary>Blanks and a line's end are a matter of taste.</summary>
+    static string Bare(string json) => json.Replace(" ", "", StringComparison.Ordinal).Trim();
 
     public static int FreePort()
     {

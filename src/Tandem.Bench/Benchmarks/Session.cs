@@ -14,9 +14,12 @@ sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahea
     static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(200);
 
     readonly Stack<IAsyncDisposable> _running = new();
-    readonly List<PeerRecord> _peers = [];
+    readonly List<(string Benchmark, Peer Peer)> _peers = [];
     readonly List<string> _missing = noFolder is null ? [] : [$"peers: {noFolder}"];
-    readonly HashSet<(string, string)> _failed = [];
+    readonly Dictionary<(string, string), int> _failed = [];
+
+    // Once may be the machine's doing; twice is the peer's, and every try costs as much as a measurement.
+    const int Tries = 2;
 
     public bool IsQuick => quick;
 
@@ -26,8 +29,6 @@ sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahea
 
     /// <summary>False: only what runs on this machine itself can be measured.</summary>
     public bool HasFolder => noFolder is null;
-
-    public IReadOnlyList<PeerRecord> Peers => _peers;
 
     public IReadOnlyList<string> Missing => _missing;
 
@@ -45,10 +46,10 @@ sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahea
     }
 
     /// <summary>Those of <paramref name="all"/> that were asked for and can be run; what cannot is noted with the reason.</summary>
-    public async Task<List<Peer>> AvailableAsync(string benchmark, IEnumerable<Peer> all, CancellationToken ct)
+    public List<Peer> Available(string benchmark, IEnumerable<Peer> all)
     {
         var available = new List<Peer>();
-        foreach (var peer in all.Where(p => only.Count == 0 || only.Contains(p.Name)))
+        foreach (var peer in all.Where(IsAskedFor))
         {
             if (peer.NeedsFolder && !HasFolder)
                 continue;
@@ -65,18 +66,31 @@ sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahea
             }
 
             available.Add(peer);
-            await RecordAsync(benchmark, peer, ct);
+            Record(benchmark, peer);
         }
 
         return available;
     }
 
-    /// <summary>Keeps how it is started and its version.</summary>
-    public async Task RecordAsync(string benchmark, Peer peer, CancellationToken ct)
+    /// <summary>A quick run has no time for the slow ones, unless they are asked for by name.</summary>
+    bool IsAskedFor(Peer peer) => only.Count > 0 ? only.Contains(peer.Name) : !(quick && peer.IsSlow);
+
+    /// <summary>Keeps that it takes part.</summary>
+    public void Record(string benchmark, Peer peer)
     {
-        var version = peer.IsHere ? $"{typeof(Session).Assembly.GetName().Version?.ToString(3)}, .NET {Environment.Version}" : await folder.VersionsAsync(peer.Packages, ct);
-        if (!_peers.Exists(p => p.Benchmark == benchmark && p.Name == peer.Name))
-            _peers.Add(new PeerRecord(benchmark, peer.Name, peer.Title, peer.StartLine, version, peer.Config.Length > 0 ? PeerFolder.Source(peer.Config) : null));
+        if (!_peers.Exists(p => p.Benchmark == benchmark && p.Peer.Name == peer.Name))
+            _peers.Add((benchmark, peer));
+    }
+
+    /// <summary>How everybody who takes part is started, and the versions.</summary>
+    public async Task<List<PeerRecord>> RecordsAsync(CancellationToken ct)
+    {
+        var records = new List<PeerRecord>();
+        foreach (var (benchmark, peer) in _peers)
+            records.Add(new PeerRecord(benchmark, peer.Name, peer.Title, peer.StartLine,
+                peer.IsHere ? $"{typeof(Session).Assembly.GetName().Version?.ToString(3)}, .NET {Environment.Version}" : await folder.VersionsAsync(peer.Packages, ct),
+                peer.Config.Length > 0 ? PeerFolder.Source(peer.Config) : null));
+        return records;
     }
 
     public void Miss(string what)
@@ -85,7 +99,7 @@ sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahea
             _missing.Add(what);
     }
 
-    /// <summary>Measures one cell and keeps it. A failure is kept as well, and what has failed once is not tried again in this run.</summary>
+    /// <summary>Measures one cell and keeps it. A failure is kept as well, and what has failed twice is not tried again in this run.</summary>
     public Task MeasureAsync(Cell cell, Func<Cell, CancellationToken, Task<Cell>> measure, CancellationToken ct) => MeasureAsync(cell, measure, isKept: true, ct);
 
     /// <summary>The same for a measurement that nobody wants but its failure.</summary>
@@ -93,7 +107,8 @@ sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahea
 
     async Task MeasureAsync(Cell cell, Func<Cell, CancellationToken, Task<Cell>> measure, bool isKept, CancellationToken ct)
     {
-        if (_failed.Contains((cell.Peer, cell.Benchmark + cell.Case())))
+        var what = (cell.Peer, cell.Benchmark + cell.Case());
+        if (_failed.GetValueOrDefault(what) >= Tries)
             return;
         try
         {
@@ -104,7 +119,8 @@ sealed class Session(RunDirectory directory, PeerFolder folder, AheadOfTime ahea
         }
         catch (BenchException e)
         {
-            _failed.Add((cell.Peer, cell.Benchmark + cell.Case()));
+            // What is wrong before it is measured, such as another answer, will not be right later.
+            _failed[what] = isKept ? _failed.GetValueOrDefault(what) + 1 : Tries;
             Miss($"{cell.Benchmark}, {cell.Peer}, {cell.Case()}: {e.Message}");
             cell = cell with { Failed = e.Message };
         }

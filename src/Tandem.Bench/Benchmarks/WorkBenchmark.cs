@@ -12,44 +12,44 @@ static class WorkBenchmark
 {
     public const string Json = "json", Fib = "fib", Points = "points", Tasks = "tasks";
 
-    public static async Task<List<Step>> PlanJsonAsync(Session session, CancellationToken ct)
+    public static List<Step> PlanJson(Session session)
     {
-        var count = session.Of(1_000_000, 400_000);
+        var count = session.Of(1_000_000, 250_000);
         // One file for those inside the folder and those outside.
         var inside = $"{PeerFolder.Work}/records-{count}.json";
         var file = session.HasFolder ? session.Folder.Outside(inside) : Path.Combine(session.Temporary, "records.json");
-        var steps = await PlanAsync(session, Json, WorkPeers.Json, [new Case("records", count, ["parse {file}", "check"])], count / 500_000.0, ct,
+        var steps = Plan(session, Json, WorkPeers.Json, [new Case("records", count, count / 330_000.0, ["parse {file}", "check"])],
             peer => new() { ["file"] = peer.IsHere ? file : inside });
         steps.Insert(0, new Step("write the records to parse", 1 + count / 500_000.0, c => Task.Run(() => RecordFile.Write(file, count), c)));
         return steps;
     }
 
-    public static Task<List<Step>> PlanFibAsync(Session session, CancellationToken ct)
+    public static List<Step> PlanFib(Session session)
     {
-        var n = session.Of(40, 36);
-        return PlanAsync(session, Fib, WorkPeers.Fib, [new Case("n", n, ["fib {count}"])], session.Of(3.5, 0.6), ct);
+        var n = session.Of(40, 35);
+        return Plan(session, Fib, WorkPeers.Fib, [new Case("n", n, session.Of(3, 0.4), ["fib {count}"])]);
     }
 
-    public static Task<List<Step>> PlanPointsAsync(Session session, CancellationToken ct) =>
-        PlanAsync(session, Points, WorkPeers.Points, [new Case("points", 1_000_000, ["make {count}", "settle"])], 1, ct);
+    public static List<Step> PlanPoints(Session session) =>
+        Plan(session, Points, WorkPeers.Points, [new Case("points", 1_000_000, 0.6, ["make {count}", "settle"])]);
 
-    public static Task<List<Step>> PlanTasksAsync(Session session, CancellationToken ct)
+    public static List<Step> PlanTasks(Session session)
     {
-        int[] counts = session.Of<int[]>([10_000, 100_000, 1_000_000], [10_000, 100_000]);
-        return PlanAsync(session, Tasks, WorkPeers.Tasks, [.. counts.Select(n => new Case("tasks", n, ["spawn {count}", "settle", "wake"]))], session.Of(3, 0.8), ct);
+        int[] counts = session.Of<int[]>([10_000, 100_000, 1_000_000], [100_000]);
+        return Plan(session, Tasks, WorkPeers.Tasks, [.. counts.Select(n => new Case("tasks", n, 0.2 + n / 170_000.0, ["spawn {count}", "settle", "wake"]))]);
     }
 
-    /// <summary>The lines that a process is told, each measured for itself.</summary>
-    sealed record Case(string Parameter, int Count, string[] Lines);
+    /// <param name="Seconds">About how long, the mean of the peers.</param>
+    /// <param name="Lines">What a process is told, each measured for itself.</param>
+    sealed record Case(string Parameter, int Count, double Seconds, string[] Lines);
 
-    static async Task<List<Step>> PlanAsync(
-        Session session, string benchmark, IReadOnlyList<Peer> all, Case[] cases, double seconds, CancellationToken ct, Func<Peer, Dictionary<string, string>>? values = null)
+    static List<Step> Plan(Session session, string benchmark, IReadOnlyList<Peer> all, Case[] cases, Func<Peer, Dictionary<string, string>>? values = null)
     {
-        var peers = await session.AvailableAsync(benchmark, all, ct);
+        var peers = session.Available(benchmark, all);
         var steps = new List<Step>();
         foreach (var work in cases)
-            foreach (var (round, peer) in HttpBenchmark.Interleaved(session.Of(5, 3), peers))
-                steps.Add(new Step($"{benchmark}: {peer.Title}, {work.Count:N0}, round {round}", seconds + 0.3, c =>
+            foreach (var (round, peer) in HttpBenchmark.Interleaved(session.Of(3, 2), peers))
+                steps.Add(new Step($"{benchmark}: {peer.Title}, {work.Count:N0}, round {round}", work.Seconds, c =>
                     session.MeasureAsync(new Cell(benchmark, peer.Name, new() { [work.Parameter] = work.Count.ToString(CultureInfo.InvariantCulture) }, round),
                         (cell, t) => MeasureAsync(session, peer, cell, work, values?.Invoke(peer) ?? [], t), c)));
         return steps;

@@ -23,6 +23,9 @@ static class ClosedLoop
     public static string? Missing(Session session) =>
         session.HasFolder || PeerFolder.IsHere("wrk") ? null : "closed loop: wrk is missing; install it with your package manager";
 
+    /// <summary>How long a measurement takes with all that is around it: to start wrk, to connect, to let the connections go.</summary>
+    public static double Takes(double seconds, int connections) => seconds + 0.35 + connections / 20_000.0;
+
     /// <summary>Loads <paramref name="server"/> and measures it meanwhile.</summary>
     /// <param name="token">Sent as bearer token.</param>
     /// <param name="requests">The Lua that makes the requests; null: <paramref name="path"/> again and again.</param>

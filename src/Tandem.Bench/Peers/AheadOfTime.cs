@@ -9,7 +9,7 @@ sealed class AheadOfTime(string directory)
     static readonly string[] Sources = ["ahead.csproj", "ahead.cs", "Workloads.cs", "JsonWork.cs"];
 
     /// <summary>The built program; null until it is there.</summary>
-    public string? Program { get; private set; }
+    public string? Program { get; set; }
 
     /// <summary>Why it is not there.</summary>
     public string Missing { get; private set; } = "it was not built";

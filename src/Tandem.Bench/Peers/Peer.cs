@@ -28,6 +28,12 @@ sealed record Peer(string Name, string Title, string Start, params string[] Pack
     /// <summary>A bound of what the machine can do, not a way to write a backend.</summary>
     public bool IsLimit { get; init; }
 
+    /// <summary>Answers so little that a quick run does without it.</summary>
+    public bool IsSlow { get; init; }
+
+    /// <summary>Cannot keep up with the rate of the open loop on two cores.</summary>
+    public bool IsBehind { get; init; }
+
     /// <summary>Runs on this machine itself, not in the Debian folder.</summary>
     public bool IsHere => Packages.Length == 0;
 

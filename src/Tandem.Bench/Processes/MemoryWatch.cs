@@ -11,14 +11,21 @@ sealed class MemoryWatch : IAsyncDisposable
     readonly CancellationTokenSource _stop = new();
     readonly List<double> _seen = [];
     readonly Task _watching;
+    readonly int _root;
 
-    public MemoryWatch(int root) => _watching = Task.Run(async () =>
+    public MemoryWatch(int root)
+    {
+        _root = root;
+        _watching = Task.Run(WatchAsync);
+    }
+
+    async Task WatchAsync()
     {
         using var timer = new PeriodicTimer(Pause);
         try
         {
             do
-                _seen.Add(ProcessTree.Proportional(root));
+                _seen.Add(ProcessTree.Proportional(_root));
             while (await timer.WaitForNextTickAsync(_stop.Token));
         }
         catch (OperationCanceledException)
@@ -26,8 +33,8 @@ sealed class MemoryWatch : IAsyncDisposable
             // Seen enough.
         }
 
-        _seen.Add(ProcessTree.Proportional(root));
-    });
+        _seen.Add(ProcessTree.Proportional(_root));
+    }
 
     /// <summary>Stops looking.</summary>
     /// <param name="rest">What the tree had before.</param>
@@ -36,7 +43,8 @@ sealed class MemoryWatch : IAsyncDisposable
         await _stop.CancelAsync();
         await _watching;
         var spread = Spread.Of(_seen);
-        return new Memory(rest, (long)spread.Median, (long)spread.Max);
+        var shared = ProcessTree.SharedWithUs(_root);
+        return new Memory(rest, (long)spread.Median + shared, (long)spread.Max + shared);
     }
 
     public async ValueTask DisposeAsync()

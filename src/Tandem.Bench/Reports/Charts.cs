@@ -6,13 +6,18 @@ using Tandem.Bench.Results;
 namespace Tandem.Bench.Reports;
 
 /// <param name="IsDoubtful">Drawn pale: the rounds do not agree.</param>
-sealed record Bar(string Label, Spread Value, bool IsSubject, bool IsDoubtful = false);
+sealed record Bar(string Label, Spread Value, bool IsSubject, bool IsDoubtful = false)
+{
+    /// <summary>Of a ratio.</summary>
+    public Verdict Verdict { get; init; }
+}
 
 /// <summary>Charts as SVG that follows the page's light or dark. Value axes begin at zero; what is logarithmic says so.</summary>
 static partial class Charts
 {
     const int Width = 880;
     const int LabelWidth = 300;
+    const int LegendWidth = 240;
 
     // Put in place of by currentColor: text and axes take the colour of the page's text.
     static readonly Color Ink = Color.FromHex("#010203");
@@ -24,7 +29,8 @@ static partial class Charts
     public static Chart Ratios(string title, bool isLess, List<Bar> bars)
     {
         using var plot = Begin();
-        var most = Math.Max(1.2, bars.Max(b => b.Value.Max)) * 1.25;
+        // Room for the words behind the bar.
+        var most = Math.Max(1.2, bars.Max(b => b.Value.Max)) * (bars.Exists(b => b.IsDoubtful) ? 1.5 : 1.25);
         AddBars(plot, bars, v => v.ToString("0.00", CultureInfo.InvariantCulture), most);
         var one = plot.Add.VerticalLine(1, 1.5f, Ink);
         one.LinePattern = LinePattern.Dashed;
@@ -47,7 +53,7 @@ static partial class Charts
         foreach (var ((label, isSubject, cells), at) in peers.Where(p => p.Cells.Count > 0).Select((p, i) => (p, i)))
         {
             // Of each share the middle of the rounds.
-            var points = Quantiles.Shares.Select((share, i) => (X: Nines(share), Y: Spread.Of(cells.Select(c => c.Quantiles![i] / 1000.0)).Median)).Where(p => p.Y > 0 && p.X <= 4).ToList();
+            var points = Quantiles.Shares.Select((share, i) => (X: Nines(share), Y: Spread.Of(cells.Select(c => c.Quantiles![i] / 1000.0)).Median)).Where(p => p.Y > 0 && p.X < 4.001).ToList();
             if (points.Count < 2)
                 continue;
             var line = plot.Add.ScatterLine(points.Select(p => p.X).ToArray(), points.Select(p => Math.Log10(p.Y)).ToArray(), Lines[at % Lines.Length]);
@@ -61,22 +67,29 @@ static partial class Charts
         plot.Axes.Left.TickGenerator = new ScottPlot.TickGenerators.NumericManual(
             [.. Decades(low, high)], [.. Decades(low, high).Select(d => Math.Pow(10, d).ToString("0.###", CultureInfo.InvariantCulture) + " ms")]);
         plot.Axes.SetLimits(0, 4.02, low, high);
-        plot.Layout.Fixed(new PixelPadding(80, LabelWidth, 40, 12));
+        plot.Layout.Fixed(new PixelPadding(80, LegendWidth, 40, 12));
         Legend(plot);
         return new Chart($"{title}: share of the requests that took no longer (logarithmic scale of time)", Svg(plot, 380));
     }
 
     /// <summary>Lines over a logarithmic x, y from zero.</summary>
-    public static Chart Curves(string title, string x, Metric metric, List<(string Label, bool IsSubject, List<(double X, Spread Y)> Points)> curves)
+    public static Chart Curves(string title, string x, Metric metric, List<(string Label, bool IsSubject, List<(double X, Spread Y)> Points, PowerFit? Fit)> curves)
     {
         using var plot = Begin();
-        foreach (var ((label, isSubject, points), at) in curves.Select((c, i) => (c, i)))
+        foreach (var ((label, isSubject, points, fit), at) in curves.Select((c, i) => (c, i)))
         {
             var xs = points.Select(p => Math.Log10(p.X)).ToArray();
             var line = plot.Add.Scatter(xs, points.Select(p => p.Y.Median).ToArray(), Lines[at % Lines.Length]);
             (line.LegendText, line.LineWidth, line.MarkerSize) = (label, isSubject ? 3.5f : 1.8f, 7);
             foreach (var (point, i) in points.Select((p, i) => (p, i)))
                 plot.Add.Line(xs[i], point.Y.Min, xs[i], point.Y.Max).Color = Lines[at % Lines.Length];
+            if (fit is not { Fits: true })
+                continue;
+            var steps = Enumerable.Range(0, 61).Select(s => xs[0] + (xs[^1] - xs[0]) * s / 60).ToArray();
+            var fitted = plot.Add.ScatterLine(steps, steps.Select(s => fit.At(Math.Pow(10, s))).ToArray(), Lines[at % Lines.Length].WithAlpha(0.6));
+            (fitted.LinePattern, fitted.LineWidth) = (LinePattern.Dotted, 1.5f);
+            if (fit.Knee is { } knee)
+                plot.Add.Marker(Math.Log10(knee), fit.At(knee), MarkerShape.OpenDiamond, 15, Lines[at % Lines.Length]);
         }
 
         var marks = curves.SelectMany(c => c.Points.Select(p => p.X)).Distinct().Order().ToArray();
@@ -84,7 +97,7 @@ static partial class Charts
             [.. marks.Select(m => Math.Log10(m))], [.. marks.Select(m => m.ToString("N0", CultureInfo.InvariantCulture))]);
         var (from, to) = (Math.Log10(marks[0]), Math.Log10(marks[^1]));
         plot.Axes.SetLimits(from - 0.1, to + 0.1, 0, Math.Max(1e-9, curves.Max(c => c.Points.Max(p => p.Y.Max))) * 1.08);
-        plot.Layout.Fixed(new PixelPadding(80, LabelWidth, 40, 12));
+        plot.Layout.Fixed(new PixelPadding(80, LegendWidth, 40, 12));
         Legend(plot);
         return new Chart($"{title}: {metric.Title} ({(metric.IsLess ? "less" : "more")} is better) over {x} (logarithmic)", Svg(plot, 340));
     }
@@ -109,7 +122,7 @@ static partial class Charts
         {
             var whisker = plot.Add.Line(bar.Value.Min, -i, bar.Value.Max, -i);
             (whisker.Color, whisker.LineWidth) = (Ink, 2);
-            var text = plot.Add.Text(format(bar.Value.Median) + (bar.IsDoubtful ? "  too noisy" : ""), bar.Value.Max + most * 0.01, -i);
+            var text = plot.Add.Text(format(bar.Value.Median) + (bar.IsDoubtful ? "  (size too noisy)" : ""), bar.Value.Max + most * 0.01, -i);
             (text.LabelFontColor, text.LabelFontSize, text.LabelAlignment) = (Ink, 13, Alignment.MiddleLeft);
         }
     }

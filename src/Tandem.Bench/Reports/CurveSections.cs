@@ -15,7 +15,7 @@ sealed class CurveSections(List<Cell> cells)
         ["connections"] = ("GET /health over connections", "connections", ""),
         ["cores"] = ("GET /health over the server's cores", "cores", "64 connections. The server is bound to so many cores; the load generator shares them."),
         ["payload_bytes"] = ("GET /items/{id} over the size of the item", "bytes", "64 connections, with token, from SQLite. Tandem alone: no peer here does the same work."),
-        ["rows"] = ("GET /users?limit=10 over the rows in the table", "rows", "64 connections, as an administrator, on SQLite. Tandem alone: no peer here does the same work."),
+        ["rows"] = ("GET /users?limit=10 over the rows in the table", "rows", "Four connections, as an administrator, on SQLite. Tandem alone: no peer here does the same work. A list says how many users there are, for `X-Total-Count`: counting them is what grows."),
     };
 
     public IEnumerable<Section> Make() =>
@@ -43,10 +43,13 @@ sealed class CurveSections(List<Cell> cells)
         {
             var curves = byPeer.Select(p => (p.Key, Points: p.Where(c => c.Failed is null).GroupBy(c => X(c, parameter)).OrderBy(g => g.Key)
                 .Select(g => (X: g.Key, Y: PageMaker.Spread([.. g], metric))).Where(g => g.Y is not null).Select(g => (g.X, Y: g.Y!.Value)).ToList())).Where(c => c.Points.Count > 0).ToList();
-            charts.Add(Charts.Curves(kind.Title, kind.X, metric, [.. curves.Select(c => (PageMaker.Title(Benchmark, c.Key), c.Key == Peer.Tandem, c.Points))]));
-            foreach (var (peer, points) in curves)
-                if (PowerFit.Of(points.Select(p => (p.X, p.Y.Median))) is { } fit)
-                    fits.Rows.Add([PageMaker.Title(Benchmark, peer), metric.Title, .. Say(fit, kind.X)]);
+            if (curves.Count == 0)
+                continue;
+            var fitted = curves.Select(c => (Label: PageMaker.Title(Benchmark, c.Key), IsSubject: c.Key == Peer.Tandem, c.Points, Fit: PowerFit.Of(c.Points.Select(p => (p.X, p.Y.Median))))).ToList();
+            charts.Add(Charts.Curves(kind.Title, kind.X, metric, fitted) with { See = string.Join(" ", fitted.Select(f => Seen.OfCurve(f.Label, kind.X, metric, f.Points, f.Fit)).Append("Dotted: the fit; a diamond: its knee.")) });
+            foreach (var (label, _, _, fit) in fitted)
+                if (fit is not null)
+                    fits.Rows.Add([label, metric.Title, .. Say(fit, kind.X)]);
         }
 
         return new Section(kind.Title, kind.Note.Length > 0 ? [kind.Note] : [], fits.Rows.Count > 0 ? [table, fits] : [table], charts);
@@ -54,7 +57,9 @@ sealed class CurveSections(List<Cell> cells)
 
     static double X(Cell cell, string parameter) => double.Parse(cell.Parameters[parameter], CultureInfo.InvariantCulture);
 
-    static string[] Say(PowerFit fit, string x) => fit.Knee is { } knee
+    static string[] Say(PowerFit fit, string x) => !fit.Fits
+        ? [string.Create(CultureInfo.InvariantCulture, $"no power fits: a point is {fit.Misfit:0.0} times off"), "none"]
+        : fit.Knee is { } knee
         ? [string.Create(CultureInfo.InvariantCulture, $"{fit.SlopeBefore:0.00}, then {fit.SlopeAfter:0.00}"), string.Create(CultureInfo.InvariantCulture, $"{knee:N0} {x}")]
         : [string.Create(CultureInfo.InvariantCulture, $"{fit.Slope:0.00}"), "none"];
 }

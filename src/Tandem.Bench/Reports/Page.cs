@@ -13,4 +13,5 @@ sealed record Section(string Title, List<string> Text, List<Table> Tables, List<
 sealed record Table(string[] Head, List<string[]> Rows, bool IsWide = false);
 
 /// <param name="Caption">What is to be seen, for those who do not see it as well.</param>
-sealed record Chart(string Caption, string Svg);
+/// <param name="See">A sentence on what this run's picture shows; empty: none.</param>
+sealed record Chart(string Caption, string Svg, string See = "");

@@ -14,13 +14,22 @@ sealed class PageMaker(Run run, List<Cell> cells)
     /// <summary>Half the time that is measured being the client's own lateness says nothing about a server.</summary>
     const double LateClient = 0.5;
 
+    /// <summary>Percent: beyond that a peer has not done the work that the others have.</summary>
+    const double TooManyErrors = 10;
+
     public Page Make()
     {
-        var sections = new List<Section>();
+        var sections = new List<Section> { new AimsSection(cells).Make() };
         foreach (var benchmark in Benchmark.All.Where(b => b.Name != CurveBenchmark.Name))
             sections.AddRange(Cases(benchmark.Name).Select(c => CaseSection(benchmark, c)));
         sections.AddRange(new CurveSections(cells).Make());
         sections.AddRange([PublishedSection(), StartSection()]);
+        return new Page("Tandem side by side with its peers", Lead(), sections);
+    }
+
+    /// <summary>When, where and how it was measured, and what makes it doubtful.</summary>
+    public List<string> Lead()
+    {
         var machine = run.Machine;
         var lead = new List<string>
         {
@@ -29,13 +38,16 @@ sealed class PageMaker(Run run, List<Cell> cells)
             "Middle of the rounds, in brackets the least and the most. CPU is user and system time, memory is proportional (PSS), both of the whole process tree. "
                 + "A ratio is Tandem's (or C#'s) figure over the peer's in the same round: ratios hold from machine to machine, absolute figures do not.",
         };
+        // Earlier runs gave a program that the bench is itself only half of its files.
+        if (run.Settings.GetValueOrDefault(Run.FilesInFull) == 1)
+            lead.Add("Files of the program and its runtime that the bench itself has mapped as well count in full, as they would without the bench.");
         if (run.IsBrokenOff)
             lead.Add("**This run was broken off:** what is missing below was not measured.");
         if (run.Settings.GetValueOrDefault("quick") == 1)
             lead.Add("A quick run: few short rounds, and code that a runtime compiles while it runs has not quite settled. The full run is the one to quote.");
         if (run.LoadBefore > 1)
             lead.Add("**The machine was busy before the run began:** what else ran makes every figure here doubtful.");
-        return new Page("Tandem side by side with its peers", lead, sections);
+        return lead;
     }
 
     List<IGrouping<string, Cell>> Cases(string benchmark) => [.. cells.Where(c => c.Benchmark == benchmark).GroupBy(c => c.Case())];
@@ -66,11 +78,18 @@ sealed class PageMaker(Run run, List<Cell> cells)
             {
                 var ratio = name == subject ? null : Ratio(@case, subject, name, metric);
                 said.Add(ratio is null ? "" : Say(ratio));
-                if (ratio is not null)
-                    ratios.Add(new Bar(label, ratio.Spread, IsSubject: false, IsDoubtful: ratio.Verdict is Verdict.TooNoisy or Verdict.LowerByUnknown or Verdict.HigherByUnknown));
+                // A limit is no peer: a bar of it would be so long that no other could be read.
+                if (ratio is not null && errors <= TooManyErrors && !benchmark.Peers.First(p => p.Name == name).IsLimit)
+                    ratios.Add(new Bar(label, ratio.Spread, IsSubject: false, IsDoubtful: ratio.Verdict is Verdict.TooNoisy or Verdict.LowerByUnknown or Verdict.HigherByUnknown) { Verdict = ratio.Verdict });
             }
 
             table.Rows.Add([label, .. metrics.Select(m => Spread(measured, m) is { } s ? m.Format(s) : ""), .. said]);
+            if (errors > TooManyErrors)
+            {
+                text.Add($"**Not in the bars:** {label}. Who does not answer has less to do, and what it takes for the rest says nothing.");
+                continue;
+            }
+
             foreach (var (metric, list) in bars)
                 if (Spread(measured, metric) is { } spread)
                     list.Add(new Bar(label, spread, name == subject));
@@ -84,14 +103,20 @@ sealed class PageMaker(Run run, List<Cell> cells)
         if (Answers(@case, benchmark) is { Count: > 1 } answers)
             text.Add($"**The peers did not compute the same:** {string.Join("; ", answers)}");
         var charts = new List<Chart>();
-        charts.AddRange(compared.Where(c => c.Value.Count > 0).Select(c => Charts.Ratios($"{c.Key.Title}: {Title(benchmark, subject)} ÷ peer", c.Key.IsLess, c.Value)));
-        charts.AddRange(bars.Where(b => b.Value.Count > 0).Select(b => Charts.Bars($"{b.Key.Title} ({(b.Key.IsLess ? "less" : "more")} is better)", b.Key, b.Value)));
+        charts.AddRange(compared.Where(c => c.Value.Count > 0).Select(c => Charts.Ratios($"{c.Key.Title}: {Title(benchmark, subject)} ÷ peer", c.Key.IsLess, c.Value) with { See = Seen.OfRatios(c.Key, c.Value) }));
+        charts.AddRange(bars.Where(b => b.Value.Count > 0).Select(b => Charts.Bars($"{b.Key.Title} ({(b.Key.IsLess ? "less" : "more")} is better)", b.Key, b.Value) with { See = Seen.OfBars(b.Key, b.Value) }));
         if (benchmark.Name is HttpBenchmark.Name or ProxyBenchmark.Name or BackendBenchmark.Name)
-            charts.Add(Charts.Latency($"Latency, {Describe(@case.Key)}", [.. names.Select(n => (Title(benchmark, n), n == subject, @case.Where(c => c.Peer == n && c.Quantiles is not null).ToList()))]));
+        {
+            List<(string Label, bool IsSubject, List<Cell> Cells)> latencies =
+                [.. names.Select(n => (Title(benchmark, n), n == subject, @case.Where(c => c.Peer == n && c.Quantiles is not null).ToList())).Where(l => l.Item3.Count > 0)];
+            if (latencies.Count > 0)
+                charts.Add(Charts.Latency($"Latency, {Describe(@case.Key)}", latencies) with { See = Seen.OfLatency(latencies) });
+        }
+
         return new Section($"{benchmark.Name}: {Describe(@case.Key)}", text, [table], charts);
     }
 
-    static bool IsLate(Cell cell) =>
+    internal static bool IsLate(Cell cell) =>
         cell.Figures.TryGetValue("client_lag_p99_us", out var lag) && cell.Milliseconds(0.99) is { } p99 && lag / 1000 > LateClient * p99;
 
     /// <summary>The different answers, each with who gave it; limits compute something else.</summary>
@@ -105,7 +130,7 @@ sealed class PageMaker(Run run, List<Cell> cells)
         return values.Count == 0 ? null : Results.Spread.Of(values);
     }
 
-    static PairedRatio? Ratio(IEnumerable<Cell> @case, string subject, string other, Metric metric)
+    internal static PairedRatio? Ratio(IEnumerable<Cell> @case, string subject, string other, Metric metric)
     {
         Dictionary<int, double> ByRound(string peer) => @case.Where(c => c.Peer == peer && c.Failed is null && metric.Of(c) is not null).ToDictionary(c => c.Round, c => metric.Of(c)!.Value);
         return PairedRatio.Of(ByRound(subject), ByRound(other));
@@ -126,7 +151,7 @@ sealed class PageMaker(Run run, List<Cell> cells)
         };
     }
 
-    Section PublishedSection()
+    internal Section PublishedSection()
     {
         var table = new Table(["", "", "published", "measured here"], []);
         var text = new List<string> { "The publication's figures come from another machine: the order is to be compared, not the size. Fiber is not packaged for Debian; fasthttp, which it stands on, is in its place and harder to beat." };
@@ -146,13 +171,11 @@ sealed class PageMaker(Run run, List<Cell> cells)
             var ours = measured.ContainsKey(Peer.Tandem) ? Peer.Tandem : "csharp";
             if (measured.TryGetValue(ours, out var own))
                 table.Rows.Add([$"{published.Benchmark}, {Describe(known[0].Case())}: {metric.Title}", Title(benchmark, ours), "–", metric.Format(own)]);
-            foreach (var (better, worse, isClear) in published.NotReproduced(measured))
+            foreach (var group in published.NotReproduced(measured).GroupBy(n => n.IsClear).OrderByDescending(g => g.Key))
             {
-                var order = $"({published.Benchmark}, {metric.Title}): the publication has {Title(benchmark, better)} before {Title(benchmark, worse)}";
-                var figures = $"({metric.Format(measured[better].Median)} against {metric.Format(measured[worse].Median)})";
-                text.Add(isClear
-                    ? $"**Not reproduced** {order}; here it is the other way round in every round {figures}."
-                    : $"Too close to say {order}; here the rounds of both overlap {figures}.");
+                var orders = string.Join("; ", group.Select(n => $"{Title(benchmark, n.Better)} before {Title(benchmark, n.Worse)} ({metric.Format(measured[n.Better].Median)} against {metric.Format(measured[n.Worse].Median)})"));
+                text.Add($"{(group.Key ? "**Not reproduced**" : "Too close to say")} ({published.Benchmark}, {metric.Title}): the publication has {orders}. "
+                    + (group.Key ? "Here it is the other way round in every round." : "Here it is the other way round, but the rounds of both overlap."));
             }
         }
 
@@ -172,8 +195,8 @@ sealed class PageMaker(Run run, List<Cell> cells)
     internal static string Title(Benchmark benchmark, string peer) => benchmark.Peers.FirstOrDefault(p => p.Name == peer)?.Title ?? peer;
 
     /// <summary>connections=10000 loop=open becomes "10,000 connections, open loop".</summary>
-    static string Describe(string @case) => @case.Length == 0 ? "all" : string.Join(", ", @case.Split(' ').Select(p => p.Split('=')).Select(p =>
-        p[0] == "n" ? $"n = {p[1]}" : p[0] == "work" ? BackendWork.Describe(p[1]) : p[0] == "database" ? $"on {(p[1] == BackendBenchmark.Postgres ? "PostgreSQL" : "SQLite")}" : p[0] == "rate" ? $"{Number(p[1])} req/s" : double.TryParse(p[1], Invariant, out _) ? $"{Number(p[1])} {p[0]}" : $"{p[1]} {p[0]}"));
+    internal static string Describe(string @case) => @case.Length == 0 ? "all" : string.Join(", ", @case.Split(' ').Select(p => p.Split('=')).Select(p =>
+        p[0] == "n" ? $"n = {p[1]}" : p[0] == "data" ? "existing data" : p[0] == HttpBenchmark.Read ? "cached read" : p[0] == "work" ? BackendWork.Describe(p[1]) : p[0] == "database" ? $"on {(p[1] == BackendBenchmark.Postgres ? "PostgreSQL" : "SQLite")}" : p[0] == "rate" ? $"{Number(p[1])} req/s" : double.TryParse(p[1], Invariant, out _) ? $"{Number(p[1])} {p[0]}" : $"{p[1]} {p[0]}"));
 
     static string Number(string word) => double.Parse(word, Invariant).ToString("N0", Invariant);
 }

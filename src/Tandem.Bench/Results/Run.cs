@@ -14,6 +14,10 @@ sealed record Run
 
     public required Machine Machine { get; init; }
     public required Dictionary<string, double> Settings { get; init; }
+
+    /// <summary>A setting: 1 where memory has all of the files that the bench has mapped as well (<see cref="Processes.ProcessTree.SharedWithUs"/>).</summary>
+    public const string FilesInFull = "files_in_full";
+
     public List<PeerRecord> Peers { get; init; } = [];
 
     /// <summary>What could not be had, and why.</summary>

@@ -74,6 +74,21 @@ sealed record PowerFit(double Slope, double Factor, double? Knee, double SlopeBe
     /// <summary>Two lines have to explain what one leaves open to a tenth, and to differ by this much in slope, before a knee is named.</summary>
     const double KneeError = 0.1, KneeSlope = 0.25;
 
+    /// <summary>Up to how many times a measured point lies above or below the fit before it is called none; a quiet machine's rounds differ by 1.2.</summary>
+    const double TooFar = 1.3;
+
+    double FactorBefore { get; init; }
+    double FactorAfter { get; init; }
+
+    /// <summary>How many times the worst of the measured points lies above or below the fit.</summary>
+    public double Misfit { get; private init; } = 1;
+
+    /// <summary>False: the points follow no power of x, and neither two.</summary>
+    public bool Fits => Misfit <= TooFar;
+
+    /// <summary>What the fit says for <paramref name="x"/>: of one line, or of two that need not quite meet at the knee.</summary>
+    public double At(double x) => Knee is not { } knee ? Factor * Math.Pow(x, Slope) : x <= knee * (1 + 1e-9) ? FactorBefore * Math.Pow(x, SlopeBefore) : FactorAfter * Math.Pow(x, SlopeAfter);
+
     /// <returns>Null for fewer than two points; a knee wants five.</returns>
     public static PowerFit? Of(IEnumerable<(double X, double Y)> points)
     {
@@ -81,17 +96,22 @@ sealed record PowerFit(double Slope, double Factor, double? Knee, double SlopeBe
         if (logs.Length < 2)
             return null;
         var one = Line(logs);
-        var (best, knee, before, after) = (double.MaxValue, 0, 0.0, 0.0);
+        var (best, knee, before, after) = (double.MaxValue, 0, one, one);
         // The knee is one of the measured points and belongs to both lines.
         for (var at = 1; at < logs.Length - 1 && logs.Length >= 5; at++)
         {
             var (left, right) = (Line(logs[..(at + 1)]), Line(logs[at..]));
             if (left.Error + right.Error < best)
-                (best, knee, before, after) = (left.Error + right.Error, at, left.Slope, right.Slope);
+                (best, knee, before, after) = (left.Error + right.Error, at, left, right);
         }
 
-        var isKnee = knee > 0 && best < KneeError * one.Error && Math.Abs(before - after) > KneeSlope;
-        return new PowerFit(one.Slope, Math.Exp(one.Offset), isKnee ? Math.Exp(logs[knee].X) : null, before, after);
+        var isKnee = knee > 0 && best < KneeError * one.Error && Math.Abs(before.Slope - after.Slope) > KneeSlope;
+        var fit = new PowerFit(one.Slope, Math.Exp(one.Offset), isKnee ? Math.Exp(logs[knee].X) : null, before.Slope, after.Slope)
+        {
+            FactorBefore = Math.Exp(before.Offset),
+            FactorAfter = Math.Exp(after.Offset),
+        };
+        return fit with { Misfit = logs.Max(p => Math.Exp(Math.Abs(p.Y - Math.Log(fit.At(Math.Exp(p.X)))))) };
     }
 
     static (double Slope, double Offset, double Error) Line((double X, double Y)[] points)

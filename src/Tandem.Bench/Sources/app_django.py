@@ -19,7 +19,7 @@ settings.configure(
 )
 
 from django.core.wsgi import get_wsgi_application
-from django.http import JsonResponse
+from django.http import Http404, JsonResponse
 from django.urls import path
 
 
@@ -27,5 +27,14 @@ def health(request):
     return JsonResponse({"status": "healthy"})
 
 
-urlpatterns = [path("health", health)]
+cache = {f"k{i}": {"key": f"k{i}", "value": f"value-{i}"} for i in range(1000)}
+
+
+def cached(request, key):
+    if (found := cache.get(key)) is None:
+        raise Http404
+    return JsonResponse(found)
+
+
+urlpatterns = [path("health", health), path("cached/<str:key>", cached)]
 application = get_wsgi_application()

@@ -37,6 +37,13 @@ func main() {
 		case "/service/headers":
 			echo(c)
 		default:
+			if key, isCached := bytes.CutPrefix(c.Path(), []byte("/cached/")); isCached {
+				if found, ok := find(string(key)); ok {
+					c.SetContentType("application/json")
+					json.NewEncoder(c).Encode(found)
+					return
+				}
+			}
 			c.Error("Not Found", fasthttp.StatusNotFound)
 		}
 	}))

@@ -29,6 +29,26 @@ public sealed class ProcessTreeTests
     }
 
     [Fact]
+    public async Task Files_that_another_process_of_the_same_runtime_has_mapped_are_told_apart()
+    {
+        await using var stranger = Child.Start(["sh", "-c", "echo ready; read again"], "/dev/null", talks: true);
+        Assert.Equal("ready", await stranger.HearAsync(Ct));
+        Assert.Equal(0, ProcessTree.SharedWithUs(stranger.Id));
+
+        using var same = Programs.StartBy([], ["bench", "child", "work", "fib"]);
+        try
+        {
+            Assert.Equal("ready", await same.StandardOutput.ReadLineAsync(Ct));
+            // The runtime's libraries alone are more than that, and this process uses them as well.
+            Assert.InRange(ProcessTree.SharedWithUs(same.Id), 1_000_000, ProcessTree.PeakResident(same.Id));
+        }
+        finally
+        {
+            same.Kill();
+        }
+    }
+
+    [Fact]
     public async Task A_program_that_ends_early_is_told_with_its_last_words()
     {
         var log = Path.GetTempFileName();

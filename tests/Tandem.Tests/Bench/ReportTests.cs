@@ -45,6 +45,39 @@ public sealed class ReportTests : IDisposable
     }
 
     [Fact]
+    public void An_aim_is_met_or_missed_by_what_was_measured()
+    {
+        Write();
+        var (_, cells) = _directory.Read();
+        var rows = new AimsSection(cells).Make().Tables[0].Rows.ToDictionary(r => r[0], r => r[1..]);
+        // A half of net/http's in each round.
+        Assert.Equal(["≤ 0.5", "0.5", AimsSection.Met], rows["`GET /health` at 10,000 connections: CPU ÷ net/http"]);
+        Assert.Equal(["≤ 0.5", "", AimsSection.NotMeasured], rows["`GET /health` at 64 connections: CPU ÷ net/http"]);
+        // Everybody has 20 MB: not below, and Go's nearest is any of them.
+        Assert.Equal(["< 1", "1", AimsSection.Missed], rows["10,000 connections, closed loop: memory ÷ the best peer's (net-http)"]);
+
+        // One of three reaches it, another is twice as far as that.
+        foreach (var (round, cpu) in (ReadOnlySpan<(int, double)>)[(1, 20), (2, 20), (3, 30)])
+            cells.Add(Http("fasthttp", round, cpu, 5_000));
+        Assert.Equal(["≤ 0.8", "0.5 (0.37–1)", AimsSection.TooNoisy], new AimsSection(cells).Make().Tables[0].Rows.Single(r => r[0] == "`GET /health` at 10,000 connections: CPU ÷ fasthttp")[1..]);
+    }
+
+    [Fact]
+    public void A_digest_stands_between_the_two_comments_and_nothing_else_is_touched()
+    {
+        Write();
+        var page = Digest.Into("before\n<!-- the comparison -->\nold\n<!-- end of the comparison -->\nafter $0\n", _directory, "../results");
+        Assert.StartsWith("before\n<!-- the comparison: made from ../results by tandem bench report -->\n\n31 January 2026", page);
+        Assert.EndsWith("<!-- end of the comparison -->\nafter $0\n", page);
+        Assert.DoesNotContain("\nold\n", page);
+        Assert.Contains("| Go net/http | 22.0 | 0.50 (0.50–0.50) |", page);
+        Assert.Contains("[report.html](../results/report.html)", page);
+        // Again the same, into what it has written.
+        Assert.Equal(page, Digest.Into(page, _directory, "../results"));
+        Assert.Contains("There is no place", Assert.Throws<BenchException>(() => Digest.Into("nothing", _directory, "x")).Message);
+    }
+
+    [Fact]
     public void A_run_is_the_same_again_when_it_is_read()
     {
         Write();

@@ -83,5 +83,22 @@ public sealed class StatisticsTests
     }
 
     [Fact]
+    public void A_fit_that_its_points_do_not_follow_is_none()
+    {
+        Assert.True(PowerFit.Of([.. new[] { 1.0, 10, 100 }.Select(x => (x, 3 * x))])!.Fits);
+        // Down and up again.
+        var fit = PowerFit.Of([(1, 50), (64, 13), (4000, 28)])!;
+        Assert.False(fit.Fits);
+        Assert.Equal(2.0, fit.Misfit, 0.1);
+    }
+
+    [Fact]
+    public void A_fit_with_a_knee_goes_through_its_points()
+    {
+        var fit = PowerFit.Of([.. new[] { 1.0, 4, 16, 64, 256, 1024, 4096 }.Select(x => (x, 1000 * Math.Min(x, 64)))])!;
+        Assert.Equal((4_000.0, 64_000.0, 64_000.0), (Math.Round(fit.At(4)), Math.Round(fit.At(64)), Math.Round(fit.At(2000))));
+    }
+
+    [Fact]
     public void One_point_is_no_curve() => Assert.Null(PowerFit.Of([(1, 1)]));
 }
