@@ -140,7 +140,8 @@ sealed class RedisLink : IHostedService, IAsyncDisposable
 
     async Task WatchAsync(CancellationToken ct)
     {
-        var connection = await ConnectionMultiplexer.ConnectAsync(_configuration);
+        if (await ConnectAsync(ct) is not { } connection)
+            return;
         connection.ConnectionFailed += (_, e) => Lose($"the connection to {e.EndPoint} is lost ({e.FailureType})");
         _connection.SetResult(connection);
         while (!ct.IsCancellationRequested)
@@ -154,6 +155,24 @@ sealed class RedisLink : IHostedService, IAsyncDisposable
             {
                 return;
             }
+    }
+
+    /// <summary>Goes on for ever where one server is named, and fails where Sentinels are and none knows the server: that is tried again here.</summary>
+    /// <returns>Null when the program ends.</returns>
+    async Task<ConnectionMultiplexer?> ConnectAsync(CancellationToken ct)
+    {
+        while (!ct.IsCancellationRequested)
+            try
+            {
+                return await ConnectionMultiplexer.ConnectAsync(_configuration);
+            }
+            catch (Exception e) when (IsAway(e))
+            {
+                Tell(e.Message);
+                await Task.Delay(ProbeInterval, CancellationToken.None);
+            }
+
+        return null;
     }
 
     /// <summary>A write, since a server that only reads, or has no memory left, is of no use.</summary>
@@ -189,7 +208,8 @@ sealed class RedisLink : IHostedService, IAsyncDisposable
         if (_watching.IsValueCreated)
         {
             await _watching.Value;
-            await (await _connection.Task).DisposeAsync();
+            if (_connection.Task.IsCompletedSuccessfully)
+                await _connection.Task.Result.DisposeAsync();
         }
 
         _connection.TrySetCanceled();

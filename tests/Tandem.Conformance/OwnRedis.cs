@@ -8,26 +8,55 @@ namespace Tandem.Conformance;
 /// <summary>A Redis server of a test's own, on a free port and without a disk: what is killed comes back empty.</summary>
 sealed class OwnRedis : IAsyncDisposable
 {
+    readonly string[] _arguments;
     Process? _server;
 
-    OwnRedis(int port) => Port = port;
+    OwnRedis(int port, string[] arguments) => (Port, _arguments) = (port, arguments);
 
     public int Port { get; }
 
+    /// <summary>What programs write besides its address.</summary>
+    public string More { get; init; } = "";
+
     /// <summary>What a program needs to use it. The machine of a test may be busy; only what is killed should count as away.</summary>
-    public string[] Settings => ["--Redis:ConnectionString", $"127.0.0.1:{Port}", "--Redis:OperationTimeout", "00:00:05"];
+    public string[] Settings => ["--Redis:ConnectionString", $"127.0.0.1:{Port}{More}", "--Redis:OperationTimeout", "00:00:05"];
 
     public static async Task<OwnRedis> StartAsync()
     {
+        var port = OwnPostgres.FreePort();
+        return await StartAsync(new OwnRedis(port, ["--port", $"{port}"]));
+    }
+
+    /// <summary>Another one with the same content.</summary>
+    public static async Task<OwnRedis> ReplicaAsync(OwnRedis of)
+    {
+        var port = OwnPostgres.FreePort();
+        return await StartAsync(new OwnRedis(port, ["--port", $"{port}", "--replicaof", "127.0.0.1", $"{of.Port}", "--repl-diskless-sync-delay", "0"]));
+    }
+
+    /// <summary>One that speaks TLS and nothing else, and lets nobody in without a password.</summary>
+    /// <param name="keys">A directory with what it is to show: <c>redis.pem</c> and <c>redis.key</c>.</param>
+    public static async Task<OwnRedis> SecureAsync(string keys)
+    {
+        var port = OwnPostgres.FreePort();
+        return await StartAsync(new OwnRedis(port,
+        [
+            "--port", "0", "--tls-port", $"{port}", "--tls-cert-file", Path.Combine(keys, "redis.pem"), "--tls-key-file", Path.Combine(keys, "redis.key"),
+            "--tls-auth-clients", "no", "--requirepass", "let me in",
+        ])
+        { More = ",ssl=true,password=let me in" });
+    }
+
+    static async Task<OwnRedis> StartAsync(OwnRedis redis)
+    {
         Assert.SkipUnless(IsInstalled(), "redis-server is not installed; ./test installs it.");
-        var redis = new OwnRedis(OwnPostgres.FreePort());
         await redis.StartAgainAsync();
         return redis;
     }
 
     public async Task StartAgainAsync()
     {
-        _server = Process.Start(new ProcessStartInfo("redis-server", ["--port", $"{Port}", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+        _server = Process.Start(new ProcessStartInfo("redis-server", [.. _arguments, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
