@@ -150,7 +150,19 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
             GrownMark.Refuse(_server.Data);
         }
 
-        var app = Build(http, serving: true);
+        var app = Build(http, serving: true, migrate: false);
+        // Neither needs the other, and each takes a good part of the start.
+        var migrated = Task.Run(() => Schema.Complete(app.Services.GetRequiredService<Migrator>(), wait: true), CancellationToken.None);
+        try
+        {
+            Pipeline(app);
+        }
+        finally
+        {
+            // A store is not left half way, whatever became of the rest.
+            await migrated;
+        }
+
         if (_parts.SharesDatabase && await app.Services.GetRequiredService<StoreTables>().IsHalfCopiedAsync(cancellationToken))
             throw new ConfigurationException("The database holds half of a store: tandem grow was broken off. Run it again; it goes on where it was.");
         await app.StartAsync(cancellationToken);
@@ -219,7 +231,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         engine => [.. MigratedAssemblies().SelectMany(a => Migrator.Embedded(a.Module, a.Assembly, engine))],
         [.. _modules.Select(m => (Func<Schema, string>)m.MissingSchema)]);
 
-    /// <summary>Makes the container and the pipeline, and brings the stores to the program's schema.</summary>
+    /// <summary>Makes the container, and brings the stores to the program's schema.</summary>
     /// <param name="migrate">False leaves the stores as they are, for what copies them.</param>
     internal WebApplication Build(HttpOptions http, bool serving, bool migrate = true)
     {
@@ -257,9 +269,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         var app = _app = _builder.Build();
         _late.Services = app.Services;
         if (migrate)
-            Schema.Complete(app.Services.GetRequiredService<Migrator>(), wait: serving);
-        if (serving)
-            Pipeline(app);
+            Schema.Complete(app.Services.GetRequiredService<Migrator>());
         return app;
     }
 

@@ -1,6 +1,7 @@
 using System.Collections;
 using System.ComponentModel.DataAnnotations;
 using System.Reflection;
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 
@@ -17,6 +18,8 @@ public static class JsonFaults
 
     // More would help nobody and let a small hostile body make a large answer.
     const int MaxFaults = 50;
+
+    static readonly ConditionalWeakTable<JsonPropertyInfo, ValidationAttribute[]> KnownRules = [];
 
     /// <summary>Checks UTF-8 JSON against a type.</summary>
     /// <returns>Empty when there is no fault. The key <c>body</c> stands for the body as a whole.</returns>
@@ -184,13 +187,13 @@ public static class JsonFaults
         }
     }
 
-    /// <summary>The annotations of a property and of the constructor parameter behind it.</summary>
-    internal static IEnumerable<ValidationAttribute> Rules(JsonPropertyInfo property)
+    /// <summary>The annotations of a property and of the constructor parameter behind it; looked for once, which takes longer than all the checks.</summary>
+    internal static ValidationAttribute[] Rules(JsonPropertyInfo property) => KnownRules.GetValue(property, static property =>
     {
         var own = property.AttributeProvider?.GetCustomAttributes(typeof(ValidationAttribute), true).Cast<ValidationAttribute>() ?? [];
         var parameter = property.AssociatedParameter?.AttributeProvider?.GetCustomAttributes(typeof(ValidationAttribute), true).Cast<ValidationAttribute>() ?? [];
-        return own.Concat(parameter);
-    }
+        return [.. own, .. parameter];
+    });
 
     static string Describe(ValidationAttribute rule, object? value, ValidationResult broken) => rule switch
     {

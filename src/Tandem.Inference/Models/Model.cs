@@ -11,7 +11,6 @@ sealed class Model
     const int SmallRow = 512;
 
     readonly RecordReader _reader;
-    readonly Forest _forest;
     readonly JsonEncodedText[] _names;
     readonly byte[][] _labels;
 
@@ -21,7 +20,7 @@ sealed class Model
         description.Check();
         if (forest.Columns != description.Columns || forest.Width != description.Width)
             throw new UnusableModelException("its trees are made for other features or classes than it describes");
-        (Description, _forest) = (description, forest);
+        (Description, Forest) = (description, forest);
         _reader = new RecordReader(description.Features);
         _names = [.. description.Target.Classes.Select(c => JsonEncodedText.Encode(c.ToString()))];
         _labels = [.. description.Target.Classes.Select(c => JsonSerializer.SerializeToUtf8Bytes(c))];
@@ -30,8 +29,10 @@ sealed class Model
 
     public ModelDescription Description { get; }
 
+    public Forest Forest { get; }
+
     /// <summary>Scores per prediction: the classes, or 1 for a number.</summary>
-    public int Width => _forest.Width;
+    public int Width => Forest.Width;
 
     /// <summary>The classes as member names, in the order of the scores; none for a regression.</summary>
     public ReadOnlySpan<JsonEncodedText> ClassNames => _names;
@@ -63,7 +64,7 @@ sealed class Model
     {
         if (_reader.Read(record, row) is { } faults)
             return faults;
-        _forest.Score(row, scores);
+        Forest.Score(row, scores);
         return null;
     }
 
