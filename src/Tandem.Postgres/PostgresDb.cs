@@ -14,7 +14,7 @@ namespace Tandem.Postgres;
 /// The database on PostgreSQL. Transactions are serialisable, so that a body sees what it would see on SQLite, where one runs after the
 /// other; one that lost a race is run again.
 /// </summary>
-sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbox, ILogger<PostgresDb> logger) : Db
+sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbox, Signal<PostgresEventLog> written, ILogger<PostgresDb> logger) : Db
 {
     // Lost races are told apart from a body that can never win by their number: with jittered pauses twenty in a row are about a second.
     const int MaxRaces = 20;
@@ -88,6 +88,29 @@ sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbo
         }
     }, cancellationToken);
 
+    /// <remarks>Begin, change, event and commit in one round trip; of a change that stands alone one statement, and no transaction to be fitted in.</remarks>
+    internal override async Task<T?> ChangeAsync<T>(Sql change, RowEvent e, bool standsAlone, CancellationToken cancellationToken) where T : default
+    {
+        var sql = server.Publishing(change, e, outbox.New(e.Name, e.Key ?? "", "", Activity.Current?.Id));
+        var row = await AgainAsync(async ct =>
+        {
+            await using var connection = await server.Source.OpenConnectionAsync(ct);
+            var transaction = new PostgresTransaction(server, connection, outbox, null);
+            try
+            {
+                return await transaction.ChangeAndCommitAsync<T>(sql, standsAlone);
+            }
+            catch
+            {
+                await transaction.RollBackAsync();
+                throw;
+            }
+        }, cancellationToken);
+        if (!EqualityComparer<T>.Default.Equals(row, default))
+            written.Set();
+        return row;
+    }
+
     /// <summary>Runs statements as they are, one transaction at the default isolation, in one round trip: for what needs no more.</summary>
     /// <returns>The rows of the last one.</returns>
     public Task<List<T>> RunAsync<T>(IReadOnlyList<Sql> statements, CancellationToken cancellationToken) => AgainAsync(async ct =>
@@ -141,8 +164,7 @@ sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbo
         await using var connection = await server.Source.OpenConnectionAsync(ct);
         var statement = server.Prepare(sql.Text);
         await using var command = new NpgsqlCommand(statement.Text, connection);
-        foreach (var value in sql.Values)
-            command.Parameters.Add(new NpgsqlParameter { Value = PostgresServer.ToPostgres(value) });
+        PostgresServer.Add(command.Parameters, sql);
         await using var reader = await command.ExecuteReaderAsync(ct);
         return await read(reader, statement, ct);
     }, cancellationToken);
@@ -274,6 +296,42 @@ sealed class PostgresTransaction(PostgresServer server, NpgsqlConnection connect
         _deferred.Add(command);
         await CommitAsync();
         return checked((int)command.RecordsAffected);
+    }
+
+    /// <summary>One statement that is the whole of the transaction, with the row that it returns.</summary>
+    /// <param name="sql">The statement.</param>
+    /// <param name="standsAlone">The server's own isolation (read committed) does, so the statement is sent by itself.</param>
+    /// <exception cref="CommitInDoubtException">The connection broke while the commit was on its way.</exception>
+    public async Task<T?> ChangeAndCommitAsync<T>(Sql sql, bool standsAlone)
+    {
+        _ended = true;
+        var command = server.Command(sql);
+        await using var batch = standsAlone ? new NpgsqlBatch(connection) : Batch();
+        batch.BatchCommands.Add(command);
+        var commit = standsAlone ? command : new NpgsqlBatchCommand("commit");
+        if (!standsAlone)
+            batch.BatchCommands.Add(commit);
+        try
+        {
+            var started = Stopwatch.GetTimestamp();
+            await using var reader = await batch.ExecuteReaderAsync(CancellationToken.None);
+            var row = await reader.ReadAsync() ? server.Prepare(sql.Text).Parser<T>(reader)(reader) : default;
+            // Whatever the commit has to say, it says here; closing the reader would keep it to itself.
+            while (await reader.NextResultAsync())
+            {
+            }
+
+            Telemetry.CommitDuration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
+            return row;
+        }
+        catch (Exception e) when (PostgresServer.IsAway(e) && !PostgresServer.WasSilent(e) && !IsUndone(e))
+        {
+            throw new CommitInDoubtException(e);
+        }
+
+        // What the server refuses before the commit; a statement that is its own commit has failed as a whole, unless its session was ended on the way.
+        bool IsUndone(Exception e) => e is PostgresException { BatchCommand: { } failed } error
+            && (failed != commit || standsAlone && !error.SqlState.StartsWith("57P0", StringComparison.Ordinal));
     }
 
     /// <exception cref="CommitInDoubtException">The connection broke while the commit was on its way.</exception>

@@ -15,10 +15,15 @@ namespace Tandem.Postgres;
 /// <remarks>
 /// Events of one key stay in order: a change of the same row waits for the one before it to commit, and takes its number after that.
 /// </remarks>
-sealed class PostgresEventLog(Lazy<Db> db, Lazy<PostgresDb> postgres, Wakeups wakeups, Signal<IEventLog> signal, ILogger<PostgresEventLog> logger)
+sealed class PostgresEventLog(
+    Lazy<Db> db, Lazy<PostgresDb> postgres, Wakeups wakeups, Signal<IEventLog> signal, Signal<PostgresEventLog> written, ILogger<PostgresEventLog> logger)
     : TableEventLog(db, signal)
 {
     const int BatchSize = 1000;
+
+    // With four at once there are a thousand a second or so; below, nobody waits.
+    const int Many = 4;
+    static readonly TimeSpan Gather = TimeSpan.FromMilliseconds(5);
 
     const string Append = """
         insert into events_outbox (id, name, key, payload, occurred_at, trace_parent)
@@ -42,26 +47,40 @@ sealed class PostgresEventLog(Lazy<Db> db, Lazy<PostgresDb> postgres, Wakeups wa
         select count(*) from written
         """;
 
-    static readonly Histogram<long> Sequenced = Telemetry.Meter.CreateHistogram<long>("tandem.postgres.sequenced", "{event}", "Events that were moved into the log together");
+    // What is moved leaves dead rows at the front, which every look at the first number steps over. The server's own vacuum comes once a minute.
+    const int VacuumAfter = 20_000;
+    static readonly Sql Vacuum = Sql.Raw("vacuum (truncate false, skip_locked true) events_outbox");
 
-    readonly Signal<PostgresEventLog> _outbox = new();
+    static readonly Histogram<long> Sequenced = Telemetry.Meter.CreateHistogram<long>("tandem.postgres.sequenced", "{event}", "Events that were moved into the log together");
 
     public override Task AppendAsync(Transaction tx, StoredEvent e, CancellationToken cancellationToken)
     {
         ((PostgresTransaction)tx).Defer(new Sql(Append, [e.Id, e.Name, e.Key, e.Payload, e.OccurredAt, e.TraceParent]));
-        tx.OnCommitted(_outbox.Set);
+        tx.OnCommitted(written.Set);
         return Task.CompletedTask;
     }
 
     /// <summary>Moves what is committed into the log, until it is cancelled.</summary>
     public async Task SequenceAsync(CancellationToken ct)
     {
-        var seen = 0L;
+        var (seen, dead) = (0L, 0L);
         while (!ct.IsCancellationRequested)
             try
             {
-                seen = await _outbox.WaitAsync(seen, LookInterval, ct);
-                await SettleAsync(ct);
+                seen = await written.WaitAsync(seen, LookInterval, ct);
+                long moved;
+                do
+                    dead += moved = await MoveAsync(ct);
+                while (moved == BatchSize);
+                if (dead >= VacuumAfter)
+                {
+                    dead = 0;
+                    await postgres.Value.RunAsync<long>([Vacuum], ct);
+                }
+
+                // One by one costs several times as much as together: where events come fast, the next ones wait for each other.
+                if (moved >= Many)
+                    await Task.Delay(Gather, ct);
             }
             catch (OperationCanceledException) when (ct.IsCancellationRequested)
             {
@@ -80,14 +99,20 @@ sealed class PostgresEventLog(Lazy<Db> db, Lazy<PostgresDb> postgres, Wakeups wa
         // Up to the newest of now: with writers that never rest there is always another one behind it.
         var newest = await postgres.Value.FindAsync<long>(Sql.Raw("select coalesce(max(number), 0) from events_outbox"), ct);
         while (newest > 0 && await postgres.Value.FindAsync<bool>($"select exists (select 1 from events_outbox where number <= {newest})", ct))
-        {
-            // The statement behind the lock has a snapshot of its own, taken when it has the lock: it sees all that was moved before.
-            var moved = (await postgres.Value.RunAsync<long>([Lock, Move], ct))[0];
-            if (moved == 0)
-                continue;
-            Sequenced.Record(moved);
-            wakeups.AnnounceEvents();
-        }
+            await MoveAsync(ct);
+    }
+
+    /// <summary>Moves what is committed into the log, up to a batch.</summary>
+    /// <returns>How many events these were.</returns>
+    async Task<long> MoveAsync(CancellationToken ct)
+    {
+        // The statement behind the lock has a snapshot of its own, taken when it has the lock: it sees all that was moved before.
+        var moved = (await postgres.Value.RunAsync<long>([Lock, Move], ct))[0];
+        if (moved == 0)
+            return 0;
+        Sequenced.Record(moved);
+        wakeups.AnnounceEvents();
+        return moved;
     }
 
     public override async Task<long> HeadAsync(int partition, IReadOnlyCollection<string> names, CancellationToken cancellationToken)

@@ -5,6 +5,7 @@ using System.Text;
 using Npgsql;
 using Tandem.Core.Configuration;
 using Tandem.Core.Data;
+using Tandem.Core.Events;
 
 namespace Tandem.Postgres;
 
@@ -16,7 +17,11 @@ sealed class PostgresServer : IAsyncDisposable, IDisposable
     /// <summary>How long nobody may say anything in the middle of a transaction before the server undoes it.</summary>
     public static readonly TimeSpan SilenceLimit = TimeSpan.FromSeconds(4);
 
+    // A null of a known type: with one of none the statement would be another to the server than with a text, and not be kept prepared for both.
+    static readonly object NoText = new();
+
     readonly ConcurrentDictionary<string, Statement> _statements = new();
+    readonly ConcurrentDictionary<(string, bool), string> _publishing = new();
     readonly string _where;
     readonly TimeSpan _startTimeout;
     long _startedAt;
@@ -93,12 +98,40 @@ sealed class PostgresServer : IAsyncDisposable, IDisposable
         // Texts are written in the program and so are bounded, but for the filters of resources, of which there are many.
         : _statements.Count < 4096 ? _statements.GetOrAdd(text, static t => new Statement(t)) : new Statement(text);
 
+    /// <summary>A change of one row and, when it returned that row, its event in the outbox: one statement. The event takes its number behind the change.</summary>
+    public Sql Publishing(Sql change, RowEvent e, StoredEvent stored)
+    {
+        var key = (change.Text, e.Key is null);
+        if (!_publishing.TryGetValue(key, out var text))
+        {
+            var at = change.Values.Count;
+            text = $"""
+                with changed as ({change.Text}), published as (
+                    insert into events_outbox (id, name, key, payload, occurred_at, trace_parent)
+                    select @p{at}, @p{at + 1}, {(e.Key is null ? "changed.id::text" : $"@p{at + 5}")}, @p{at + 4}{(e.Key is null ? $" || changed.id::text || @p{at + 5}" : "")}, @p{at + 2}, @p{at + 3}
+                    from changed)
+                select * from changed
+                """;
+            if (_publishing.Count < 4096)
+                _publishing.TryAdd(key, text);
+        }
+
+        return new Sql(text, [.. change.Values, stored.Id, stored.Name, stored.OccurredAt, stored.TraceParent ?? NoText, e.Payload, e.Key ?? e.PayloadEnd]);
+    }
+
     public NpgsqlBatchCommand Command(Sql sql)
     {
         var command = new NpgsqlBatchCommand(Prepare(sql.Text).Text);
-        foreach (var value in sql.Values)
-            command.Parameters.Add(new NpgsqlParameter { Value = ToPostgres(value) });
+        Add(command.Parameters, sql);
         return command;
+    }
+
+    public static void Add(NpgsqlParameterCollection parameters, Sql sql)
+    {
+        foreach (var value in sql.Values)
+            parameters.Add(ReferenceEquals(value, NoText)
+                ? new NpgsqlParameter { Value = DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Text }
+                : new NpgsqlParameter { Value = ToPostgres(value) });
     }
 
     /// <summary>The value as Npgsql is to send it.</summary>

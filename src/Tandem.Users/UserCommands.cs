@@ -101,7 +101,7 @@ static class UserCommands
         command.SetAction((parsed, ct) => host.RunAsync(async (services, ct) =>
         {
             var users = services.GetRequiredService<UserTable>();
-            var accounts = await users.ListAsync(parsed.GetValue(skip), parsed.GetValue(limit), ct);
+            var (accounts, total) = await users.ListAsync(parsed.GetValue(skip), parsed.GetValue(limit), ct);
             if (parsed.GetValue(json))
             {
                 Out(parsed).WriteLine(JsonSerializer.Serialize(accounts, new JsonSerializerOptions(Json.Options) { WriteIndented = true }));
@@ -112,7 +112,6 @@ static class UserCommands
             foreach (var a in accounts)
                 Out(parsed).WriteLine(string.Create(CultureInfo.InvariantCulture,
                     $"{a.Id,6}  {a.Email.PadRight(width)}  {a.CreatedAt:yyyy-MM-dd}  {(a.IsActive ? "active  " : "inactive")}  {(a.IsAdministrator ? "admin" : "     ")}  {Printable(a.Name)}"));
-            var total = await users.CountAsync(ct);
             if (accounts.Count < total)
                 Out(parsed).WriteLine($"{accounts.Count} of {total}; --skip and --limit show others");
             return 0;

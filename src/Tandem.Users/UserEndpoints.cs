@@ -62,9 +62,9 @@ static class UserEndpoints
     static async Task<Ok<UserView[]>> List(UserTable users, HttpContext context,
         [Range(0, int.MaxValue)] int skip = 0, [Range(1, Paging.MaxLimit)] int limit = Paging.DefaultLimit, CancellationToken ct = default)
     {
-        var accounts = await users.ListAsync(skip, limit, ct);
-        Paging.Describe(context, skip, limit, await users.CountAsync(ct));
-        return TypedResults.Ok(accounts.Select(UserView.Of).ToArray());
+        var (page, total) = await users.ListAsync(skip, limit, ct);
+        Paging.Describe(context, skip, limit, total);
+        return TypedResults.Ok(page.Select(UserView.Of).ToArray());
     }
 
     static async Task<Results<Ok<UserView>, ProblemResult>> Get(long id, Caller caller, UserTable users, CancellationToken ct)

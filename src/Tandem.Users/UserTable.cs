@@ -20,11 +20,17 @@ sealed class UserTable(Db db, Sessions sessions)
     public Task<Credentials?> FindCredentialsAsync(string email, CancellationToken ct) =>
         db.FindAsync<Credentials>($"select id, password_hash, is_active from users_accounts where email = {Fold(email)}", ct);
 
-    public Task<List<Account>> ListAsync(int skip, int limit, CancellationToken ct) => db.ListAsync<Account>($"""
-        select id, email, name, created_at, is_active, is_administrator from users_accounts order by id limit {limit} offset {skip}
-        """, ct);
+    /// <returns>A page by id, and how many accounts there were at the same instant.</returns>
+    public async Task<(List<Account> Page, long Total)> ListAsync(int skip, int limit, CancellationToken ct)
+    {
+        var rows = await db.ListAsync<Listed>($"""
+            select id, email, name, created_at, is_active, is_administrator, (select cast(sum(accounts) as bigint) from users_counts) as total
+            from users_accounts order by id {Sql.Page(skip, limit)}
+            """, ct);
+        return (rows.ConvertAll(r => r.Account), rows is [var first, ..] ? first.Total : await CountAsync(ct));
+    }
 
-    public Task<long> CountAsync(CancellationToken ct) => db.FindAsync<long>($"select count(*) from users_accounts", ct);
+    Task<long> CountAsync(CancellationToken ct) => db.FindAsync<long>($"select sum(accounts) from users_counts", ct);
 
     public async Task<bool> HasAdministratorAsync(CancellationToken ct) =>
         await db.FindAsync<long>($"select count(*) from users_accounts where is_administrator", ct) > 0;
@@ -61,7 +67,17 @@ sealed class UserTable(Db db, Sessions sessions)
 
     /// <returns>The changed account, or null when there is none.</returns>
     /// <exception cref="ProblemException">It is the last active administrator and would no longer be one.</exception>
-    public Task<Account?> ChangeAsync(long id, AccountChange change, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    public Task<Account?> ChangeAsync(long id, AccountChange change, DateTime now, CancellationToken ct) =>
+        change is { Name: { } name, IsActive: null, IsAdministrator: null } ? RenameAsync(id, name, ct) : ChangeRightsAsync(id, change, now, ct);
+
+    // No transaction decides anything by a name, so this one stands alone: it waits for whoever changes the account, and compares with what he left.
+    async Task<Account?> RenameAsync(long id, string name, CancellationToken ct) => await db.ChangeAsync<Account>(
+        $"""
+        update users_accounts set name = {name} where id = {id} and name <> {name}
+        returning id, email, name, created_at, is_active, is_administrator
+        """, new UserRenamed(id), standsAlone: true, ct) ?? await FindAsync(id, ct);
+
+    Task<Account?> ChangeRightsAsync(long id, AccountChange change, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
     {
         if (await tx.FindAsync<Account>(Locked(id), ct) is not { } before)
             return null;
@@ -128,6 +144,12 @@ sealed class UserTable(Db db, Sessions sessions)
 
 /// <summary>A row without its hash.</summary>
 sealed record Account(long Id, string Email, string Name, DateTime CreatedAt, bool IsActive, bool IsAdministrator);
+
+/// <summary>A row of a page, with the number of all accounts.</summary>
+sealed record Listed(long Id, string Email, string Name, DateTime CreatedAt, bool IsActive, bool IsAdministrator, long Total)
+{
+    public Account Account => new(Id, Email, Name, CreatedAt, IsActive, IsAdministrator);
+}
 
 /// <summary>What came of a sign-up.</summary>
 sealed record Registered(Account Account, string PasswordHash);

@@ -24,7 +24,7 @@ sealed record BackendWork(string Name, LoadRequest Load, params Check[] Checks)
     public static string Note(string name) => name switch
     {
         "get-user" => Token,
-        "list-users" => $"{Token} It also counts all users, for `X-Total-Count` and `Link`; the peers do not.",
+        "list-users" => $"{Token} It also says how many users there are, in `X-Total-Count` and `Link`; the peers do not.",
         "patch-user" or "post-item" => $"{Token} It also writes an event into its outbox, in the same transaction; the peers do not.",
         "token" or "sign-up" => "Nearly all of it is the password's Argon2id, with the same parameters for everybody.",
         WebSocket => "Each socket says something once a second. Where a program has little to do, what it costs to wake it up weighs most.",

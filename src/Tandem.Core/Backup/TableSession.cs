@@ -16,8 +16,8 @@ sealed record StoredColumn(string Name, string Type);
 /// <summary>The tables of a database, as backup, restore and grow see them: all of them alike, whichever module they belong to.</summary>
 abstract class StoreTables
 {
-    // What the engine's own migrations keep; what is no data; and files, which are copied as files.
-    static readonly string[] Passed = ["core_migrations", "core_migrated", "core_heartbeat", "core_files", "core_file_chunks", GrowProgress];
+    // What the engine's own migrations keep; what is no data; files, which are copied as files; and what triggers keep, here and there.
+    static readonly string[] Passed = ["core_migrations", "core_migrated", "core_heartbeat", "core_files", "core_file_chunks", GrowProgress, "users_counts"];
 
     /// <summary>How far a copy between stores is; there only while one is under way.</summary>
     public const string GrowProgress = "core_grow";

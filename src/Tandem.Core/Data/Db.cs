@@ -52,6 +52,39 @@ public abstract class Db
         InTransactionAsync(tx => tx.ExecuteAsync(sql, CancellationToken.None), cancellationToken);
 
     /// <summary>
+    /// One statement that changes at most one row, and its event, which exists exactly when the statement returned a row: a transaction that is
+    /// a single round trip.
+    /// </summary>
+    /// <typeparam name="T">The row, as in <see cref="FindAsync{T}"/>.</typeparam>
+    /// <param name="change">An insert, update or delete that returns the row.</param>
+    /// <param name="event">What is published, see <see cref="EventAttribute"/>.</param>
+    /// <param name="standsAlone">
+    /// True: it finds its row by the key and reads nothing else, and no transaction decides anything by what it changes. It then has to be fitted into
+    /// no order with others, and waits for whoever changes the row instead of losing against him. Default false.
+    /// </param>
+    /// <param name="cancellationToken">Honoured until the statement starts.</param>
+    /// <returns>The row, or null (the default of a value type), with nothing published, when there was none to change.</returns>
+    /// <inheritdoc cref="InTransactionAsync{T}" path="/exception"/>
+    public Task<T?> ChangeAsync<T>(Sql change, object @event, bool standsAlone = false, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(change);
+        ArgumentNullException.ThrowIfNull(@event);
+        return ChangeAsync<T>(change, RowEvent.Of(@event), standsAlone, cancellationToken);
+    }
+
+    /// <inheritdoc cref="ChangeAsync{T}(Sql, object, bool, CancellationToken)"/>
+    internal virtual Task<T?> ChangeAsync<T>(Sql change, RowEvent e, bool standsAlone, CancellationToken cancellationToken) =>
+        InTransactionAsync(async tx =>
+        {
+            var row = await tx.FindAsync<T>(change, CancellationToken.None);
+            if (EqualityComparer<T>.Default.Equals(row, default))
+                return row;
+            var (key, payload) = e.About(row);
+            await tx.PublishAsync(e.Name, key, payload, CancellationToken.None);
+            return row;
+        }, cancellationToken);
+
+    /// <summary>
     /// Runs <paramref name="work"/> while no other process on this database runs work of the same name; waits until it may. When the right to it is
     /// lost, the token given to the work is cancelled; a moment of two at once must still do no harm.
     /// </summary>

@@ -30,6 +30,16 @@ public sealed class Sql
         _values = values;
     }
 
+    /// <summary>The end of a statement that reads a page, to be spliced in behind its <c>order by</c>.</summary>
+    /// <remarks>
+    /// The first page, which most ask for, has its limit in the text: of a parameter PostgreSQL expects a tenth of the table and plans again each time.
+    /// </remarks>
+    /// <param name="skip">How many rows to leave out.</param>
+    /// <param name="limit">How many to read; bound it, each makes a statement of its own.</param>
+    public static Sql Page(int skip, int limit) => skip == 0
+        ? Raw(string.Create(System.Globalization.CultureInfo.InvariantCulture, $"limit {limit}"))
+        : $"limit {limit} offset {skip}";
+
     /// <summary>SQL text without parameters. Never pass anything that came from outside the program.</summary>
     public static Sql Raw(string text) => new(text, []);
 

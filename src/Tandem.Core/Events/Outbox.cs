@@ -17,7 +17,11 @@ public sealed class Outbox(IEventLog log, IJobQueue jobs, TimeProvider clock)
     }
 
     internal Task PublishAsync(Transaction tx, string name, string key, string payload, CancellationToken ct) =>
-        log.AppendAsync(tx, new StoredEvent(0, Guid.CreateVersion7(), name, key, payload, clock.UtcNow(), tx.TraceParent), ct);
+        log.AppendAsync(tx, New(name, key, payload, tx.TraceParent), ct);
+
+    /// <summary>An event of now.</summary>
+    internal StoredEvent New(string name, string key, string payload, string? traceParent) =>
+        new(0, Guid.CreateVersion7(), name, key, payload, clock.UtcNow(), traceParent);
 
     internal Task<Guid> EnqueueAsync<T>(Transaction tx, T job, JobOptions options, CancellationToken ct) where T : class
     {

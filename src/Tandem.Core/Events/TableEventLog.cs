@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Tandem.Core.Data;
 
 namespace Tandem.Core.Events;
@@ -34,20 +35,23 @@ class TableEventLog(Lazy<Db> db, Signal<IEventLog> signal) : IEventLog
         // Below zero: how far this log was sent on. The consumers' positions are then those of the log behind it and mean nothing here.
         if (await db.Value.FindAsync<string>(Sql.Raw("select consumer from events_positions where partition < 0"), cancellationToken) is { } behind)
             throw new InvalidOperationException($"The events of this database go through {behind}: set its section of the configuration again, or stop the servers and take them back with \"tandem grow --from-{behind}\"; until then they wait.");
-        var seen = 0L;
+        var (seen, skipped) = (0L, 0L);
         while (true)
         {
             seen = await signal.WaitAsync(seen, LookInterval, cancellationToken);
-            await CatchUpAsync(feed, cancellationToken);
+            var skips = Stopwatch.GetElapsedTime(skipped) >= LookInterval;
+            if (skips)
+                skipped = Stopwatch.GetTimestamp();
+            await CatchUpAsync(feed, skips, cancellationToken);
         }
     }
 
-    async Task CatchUpAsync(EventFeed feed, CancellationToken ct)
+    async Task CatchUpAsync(EventFeed feed, bool skips, CancellationToken ct)
     {
         while (true)
         {
             var position = await feed.PositionAsync(0, ct);
-            var head = await NewestAsync([], ct);
+            var head = skips ? await NewestAsync([], ct) : 0;
             var events = await ReadAsync(0, position, feed.Events, BatchSize, ct);
             if (events.Count > 0)
             {

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using Tandem.Core.Configuration;
 using Tandem.Core.Data;
+using Tandem.Core.Events;
 using Tandem.Core.Http;
 
 namespace Tandem.Core.Resources;
@@ -25,21 +26,27 @@ sealed record NewItem(long Id, DateTime At, string Item);
 /// <summary>The table of one resource: a column per property, and an event beside every change.</summary>
 sealed class ResourceTable
 {
+    // Of an event's payload, around the id and the item.
+    const string Front = "{\"id\":", Middle = ",\"item\":", Back = "}";
+
     readonly Shape _shape;
-    readonly string _event;
+    readonly string _created;
+    readonly string _changed;
+    readonly string _deleted;
     readonly string _name;
     readonly string _insert;
     readonly string _find;
-    readonly string _select;
+    readonly string _row;
     readonly string _update;
     readonly string _delete;
 
     public ResourceTable(Shape shape, string name)
     {
-        (_shape, _event) = (shape, name);
+        _shape = shape;
+        (_created, _changed, _deleted) = ($"{name}.created", $"{name}.changed", $"{name}.deleted");
         _name = "resources_" + name.Replace('-', '_');
         var columns = shape.Columns.Select(c => c.Quoted).ToArray();
-        var row = string.Join(", ", ["id", "row_version", "row_updated_at", .. columns]);
+        _row = string.Join(", ", ["id", "row_version", "row_updated_at", .. columns]);
         // @p0 is always the time; the values follow in the order of the columns.
         _insert = $"""
             insert into {_name} ({string.Join(", ", ["row_version", "row_created_at", "row_updated_at", .. columns])})
@@ -49,15 +56,14 @@ sealed class ResourceTable
             update {_name} set row_version = row_version + 1, row_updated_at = @p0{string.Concat(columns.Select((c, i) => $", {c} = @p{i + 1}"))}
             where id = @p{columns.Length + 1} returning row_version
             """;
-        _select = $"select {row} from {_name} ";
-        _find = _select + "where id = @p0";
-        _delete = $"delete from {_name} where id = @p0 returning {row}";
+        _find = $"select {_row} from {_name} where id = @p0";
+        _delete = $"delete from {_name} where id = @p0 returning {_row}";
     }
 
     public async Task<Row> AddAsync(Db db, object?[] values, DateTime now, CancellationToken ct)
     {
         var item = ItemJson(values);
-        var id = await db.InTransactionAsync(tx => InsertAsync(tx, values, item, now), ct);
+        var id = await db.ChangeAsync<long>(new Sql(_insert, [now, .. values]), RowEvent.OfNewId(_created, Front, Middle + item + Back), standsAlone: false, ct);
         return new Row(id, 1, now, values);
     }
 
@@ -72,7 +78,7 @@ sealed class ResourceTable
     async Task<long> InsertAsync(Transaction tx, object?[] values, string item, DateTime now)
     {
         var id = await tx.FindAsync<long>(new Sql(_insert, [now, .. values]), CancellationToken.None);
-        await PublishAsync(tx, "created", id, item);
+        await PublishAsync(tx, _created, id, item);
         return id;
     }
 
@@ -81,9 +87,12 @@ sealed class ResourceTable
 
     public async Task<(List<Row> Rows, long Total)> ListAsync(Db db, ResourceQuery query, CancellationToken ct)
     {
-        var total = await db.FindAsync<long>(Sql.Raw($"select count(*) from {_name} ").Append(query.Where), ct);
-        var page = Sql.Raw(_select).Append(query.Where).Append($" order by {Sql.Raw(query.OrderBy)} limit {query.Limit} offset {query.Skip}");
-        return (await db.ListAsync(page, _shape.ReadRow, ct), total);
+        var total = Sql.Raw($"select count(*) from {_name} ").Append(query.Where);
+        // One statement, so both are of the same instant.
+        var page = Sql.Raw($"select {_row}, (").Append(total).Append(Sql.Raw($") from {_name} ")).Append(query.Where)
+            .Append(Sql.Raw($" order by {query.OrderBy} ")).Append(Sql.Page(query.Skip, query.Limit));
+        var rows = await db.ListAsync(page, r => (Row: _shape.ReadRow(r), Total: r.GetInt64(r.FieldCount - 1)), ct);
+        return (rows.ConvertAll(r => r.Row), rows is [var first, ..] ? first.Total : await db.FindAsync<long>(total, ct));
     }
 
     /// <param name="mayChange">Says whether this version may be changed; null: any.</param>
@@ -97,7 +106,7 @@ sealed class ResourceTable
             var version = await tx.FindAsync<long>(new Sql(_update, [now, .. values, id]), ct);
             if (version == 0)
                 return (Outcome.NotFound, 0L);
-            await PublishAsync(tx, "changed", id, item);
+            await PublishAsync(tx, _changed, id, item);
             return (Outcome.Done, version);
         }, ct);
         return (outcome, outcome == Outcome.Done ? new Row(id, version, now, values) : null);
@@ -110,7 +119,7 @@ sealed class ResourceTable
             return refused;
         if (await tx.ListAsync(new Sql(_delete, [id]), _shape.ReadRow, ct) is not [var row])
             return Outcome.NotFound;
-        await PublishAsync(tx, "deleted", id, ItemJson(row.Values));
+        await PublishAsync(tx, _deleted, id, ItemJson(row.Values));
         return Outcome.Done;
     }, ct);
 
@@ -129,10 +138,10 @@ sealed class ResourceTable
         json.WriteEndObject();
     });
 
-    Task PublishAsync(Transaction tx, string what, long id, string item)
+    static Task PublishAsync(Transaction tx, string name, long id, string item)
     {
         var key = id.ToString(CultureInfo.InvariantCulture);
-        return tx.PublishAsync($"{_event}.{what}", key, $$"""{"id":{{key}},"item":{{item}}}""", CancellationToken.None);
+        return tx.PublishAsync(name, key, Front + key + Middle + item + Back, CancellationToken.None);
     }
 
     /// <summary>What has to be run so that the table holds every property: nothing, a new table, or new columns.</summary>

@@ -1,6 +1,7 @@
 using System.Net.Http.Json;
 using Microsoft.AspNetCore.Builder;
 using Tandem.Core.Data;
+using Tandem.Core.Events;
 
 namespace Tandem.Conformance.Data;
 
@@ -155,6 +156,65 @@ public abstract class DatabasePromises
     }
 
     [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Changes_of_one_row_at_once_leave_their_events_in_the_order_of_the_changes(bool standsAlone)
+    {
+        await using var app = await Stores.StartAsync();
+        await app.Db.ExecuteAsync(Sql.Raw("create table counters (id bigint primary key, number bigint not null)"), Ct);
+        await app.Db.ExecuteAsync(Sql.Raw("insert into counters values (1, 0)"), Ct);
+        // Each writes beside its event which change it was; the last of them must be what is in the row.
+        await Parallel.ForEachAsync(Enumerable.Range(1, 200), new ParallelOptions { MaxDegreeOfParallelism = 12, CancellationToken = Ct }, async (i, ct) =>
+            Assert.Equal(i, await app.Db.ChangeAsync<long>($"update counters set number = {i} where id = 1 and number <> {i} returning number", new Counted(1, i), standsAlone, ct)));
+
+        Assert.Equal(0, await app.Db.ChangeAsync<long>($"update counters set number = 7 where id = 2 returning number", new Counted(1, -1), standsAlone, Ct));
+        await app.SettledAsync();
+        var told = await app.Db.ListAsync<string>(Sql.Raw("select payload from events_log where name = 'tests.counted' order by position"), Ct);
+        Assert.Equal(Enumerable.Range(1, 200).Select(i => $$"""{"counter":1,"number":{{i}}}""").Order(), told.Order());
+        var last = await app.Db.FindAsync<long>(Sql.Raw("select number from counters where id = 1"), Ct);
+        Assert.Equal($$"""{"counter":1,"number":{{last}}}""", told[^1]);
+    }
+
+    [Fact]
+    public async Task A_change_that_breaks_a_rule_leaves_no_event()
+    {
+        await using var app = await Stores.StartAsync();
+        await app.Db.ExecuteAsync(Sql.Raw("create table counters (id bigint primary key, number bigint not null check (number < 5))"), Ct);
+        Assert.Equal(1, await app.Db.ChangeAsync<long>($"insert into counters values (1, 4) returning id", new Counted(1, 4), cancellationToken: Ct));
+        await Assert.ThrowsAsync<ConstraintViolationException>(() => app.Db.ChangeAsync<long>($"insert into counters values (1, 3) returning id", new Counted(1, 3), cancellationToken: Ct));
+        await Assert.ThrowsAsync<ConstraintViolationException>(
+            () => app.Db.ChangeAsync<long>($"update counters set number = 5 where id = 1 returning id", new Counted(1, 5), standsAlone: true, cancellationToken: Ct));
+        // The connection that both left behind takes the next change.
+        Assert.Equal(1, await app.Db.ChangeAsync<long>($"update counters set number = 2 where id = 1 returning id", new Counted(1, 2), cancellationToken: Ct));
+
+        await app.SettledAsync();
+        Assert.Equal(["""{"counter":1,"number":4}""", """{"counter":1,"number":2}"""],
+            await app.Db.ListAsync<string>(Sql.Raw("select payload from events_log where name = 'tests.counted' order by position"), Ct));
+    }
+
+    [Fact]
+    public async Task A_change_in_one_statement_loses_its_race_like_any_other_transaction()
+    {
+        await using var app = await Stores.StartAsync();
+        await app.Db.ExecuteAsync(Sql.Raw("create table doctors (id bigint primary key, on_call bigint not null)"), Ct);
+        for (var round = 0; round < 20; round++)
+        {
+            await app.Db.ExecuteAsync(Sql.Raw("delete from doctors"), Ct);
+            await app.Db.ExecuteAsync(Sql.Raw("insert into doctors values (1, 1), (2, 1)"), Ct);
+            // Write skew, one of the two in the one statement that does not stand alone.
+            await Task.WhenAll(
+                Task.Run(() => app.Db.InTransactionAsync(async tx =>
+                {
+                    if (await tx.FindAsync<long>($"select count(*) from doctors where on_call = 1", Ct) > 1)
+                        await tx.ExecuteAsync($"update doctors set on_call = 0 where id = 1", Ct);
+                }, Ct), Ct),
+                Task.Run(() => app.Db.ChangeAsync<long>(
+                    $"update doctors set on_call = 0 where id = 2 and (select count(*) from doctors where on_call = 1) > 1 returning id", new Counted(2, 0), cancellationToken: Ct), Ct));
+            Assert.Equal(1, await app.Db.FindAsync<long>(Sql.Raw("select count(*) from doctors where on_call = 1"), Ct));
+        }
+    }
+
+    [Theory]
     [InlineData(typeof(TimeoutException))]
     [InlineData(typeof(IOException))]
     [InlineData(typeof(OperationCanceledException))]
@@ -278,3 +338,8 @@ public sealed class SqliteDatabaseTests : DatabasePromises
         Directory.Delete(data, recursive: true);
     }
 }
+
+/// <param name="Counter">The row.</param>
+/// <param name="Number">What it was changed to.</param>
+[Event("tests.counted")]
+public sealed record Counted(long Counter, long Number);

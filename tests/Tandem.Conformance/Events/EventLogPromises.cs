@@ -273,6 +273,23 @@ public sealed class PostgresEventLogTests : EventLogPromises
     }
 
     [Fact]
+    public async Task What_many_events_leave_behind_in_the_outbox_is_cleared_away()
+    {
+        await using var stage = await StageAsync();
+        await using var app = await stage.StartAsync();
+        await app.Db.ExecuteAsync(Sql.Raw("""
+            insert into events_outbox (id, name, key, payload, occurred_at) select gen_random_uuid(), 'tests.unheard', i::text, '{}', now() from generate_series(1, 25000) i
+            """), Ct);
+        await Eventually.TrueAsync(async () => await app.Db.FindAsync<long>(Sql.Raw("select count(*) from events_log where name = 'tests.unheard'"), Ct) == 25_000);
+        await Eventually.TrueAsync(async () =>
+            await app.Db.FindAsync<long>(Sql.Raw("select vacuum_count from pg_stat_user_tables where relname = 'events_outbox'"), Ct) > 0);
+        // In the order in which they were written.
+        Assert.Equal(25_000, await app.Db.FindAsync<long>(Sql.Raw("""
+            select count(*) from (select key::bigint - lag(key::bigint, 1, 0) over (order by position) as step from events_log where name = 'tests.unheard') as s where step = 1
+            """), Ct));
+    }
+
+    [Fact]
     public async Task Racing_transactions_on_one_key_keep_their_order_and_none_is_missed_or_doubled()
     {
         await using var stage = await StageAsync();

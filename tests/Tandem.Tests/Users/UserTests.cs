@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Http.Json;
 using System.Text;
 using System.Text.Json;
@@ -253,6 +254,62 @@ public sealed class UserTests(UsersFixture fixture) : IClassFixture<UsersFixture
         await App.SettledAsync();
         Assert.Equal(["users.user-registered", "users.user-renamed", "users.user-deactivated", "users.user-renamed", "users.user-activated", "users.user-deleted"],
             await App.Db.ListAsync<string>($"select name from events_log where key = {id.ToString()} and name like 'users.%' order by position", Ct));
+    }
+
+    [Fact]
+    public async Task Renaming_beside_other_changes_loses_none_of_them()
+    {
+        using var admin = await App.AdministratorAsync();
+        var id = await App.RegisterAsync(TestUsers.NewEmail());
+
+        for (var round = 0; round < 10; round++)
+        {
+            var active = round % 2 != 0;
+            var answers = await Task.WhenAll(Enumerable.Range(0, 8).Select(i => i == 0
+                ? admin.Http.PatchAsJsonAsync($"/users/{id}", new { is_active = active }, Ct)
+                : admin.Http.PatchAsJsonAsync($"/users/{id}", new { name = $"Name {round}.{i}" }, Ct)));
+            Assert.All(answers, a => Assert.Equal(HttpStatusCode.OK, a.StatusCode));
+            var user = await (await admin.Http.GetAsync($"/users/{id}", Ct)).JsonAsync();
+            Assert.Equal(active, user.GetProperty("is_active").GetBoolean());
+            Assert.StartsWith($"Name {round}.", user.GetProperty("name").GetString());
+        }
+
+        await App.SettledAsync();
+        var told = await App.Db.ListAsync<string>($"select name from events_log where key = {id.ToString()} and name like 'users.%'", Ct);
+        Assert.Equal((70, 10), (told.Count(n => n == "users.user-renamed"), told.Count(n => n is "users.user-activated" or "users.user-deactivated")));
+    }
+
+    [Fact]
+    public async Task The_number_of_all_accounts_is_exact_while_accounts_come_and_go()
+    {
+        await using var app = await TestApp.StartAsync();
+        using var admin = await app.AdministratorAsync();
+        using var enough = new CancellationTokenSource();
+        var reading = Task.Run(async () =>
+        {
+            while (!enough.IsCancellationRequested)
+            {
+                // All of them fit on the page, so what is counted and what is there must be the same.
+                var page = await admin.Http.GetAsync("/users?limit=100", Ct);
+                Assert.Equal(page.Headers.GetValues("X-Total-Count").Single(), $"{(await page.JsonAsync()).GetArrayLength()}");
+            }
+        }, Ct);
+        await Parallel.ForEachAsync(Enumerable.Range(0, 40), new ParallelOptions { MaxDegreeOfParallelism = 8, CancellationToken = Ct }, async (i, ct) =>
+        {
+            var id = await app.RegisterAsync(TestUsers.NewEmail());
+            if (i % 2 == 0)
+                Assert.Equal(HttpStatusCode.NoContent, (await admin.Http.DeleteAsync($"/users/{id}", ct)).StatusCode);
+        });
+        await enough.CancelAsync();
+        await reading;
+
+        // Also where somebody writes to the table by hand.
+        await app.Db.ExecuteAsync($"""
+            insert into users_accounts (email, name, password_hash, created_at)
+            select email || '.twin', name, password_hash, created_at from users_accounts where id > 1
+            """, Ct);
+        Assert.Equal("41", (await admin.Http.GetAsync("/users?limit=1", Ct)).Headers.GetValues("X-Total-Count").Single());
+        Assert.Equal("41", (await admin.Http.GetAsync("/users?skip=1000", Ct)).Headers.GetValues("X-Total-Count").Single());
     }
 
     static string Links(HttpResponseMessage response) => string.Join(", ", response.Headers.GetValues("Link"));
