@@ -83,7 +83,7 @@ static class ApiDocs
     }
 
     /// <summary>The document is made when it is first asked for, so that the start does not wait for it, and once.</summary>
-    sealed class DocumentCache([FromKeyedServices(ApiDocument.Name)] IOpenApiDocumentProvider provider)
+    internal sealed class DocumentCache([FromKeyedServices(ApiDocument.Name)] IOpenApiDocumentProvider provider)
     {
         readonly SemaphoreSlim _one = new(1);
         (byte[] Json, string Tag)? _made;

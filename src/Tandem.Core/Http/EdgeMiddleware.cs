@@ -30,7 +30,7 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
                 body = await ReadBodyAsync(context);
             await next(context);
             if (context.Response is { HasStarted: false, StatusCode: >= 400, ContentType: null, ContentLength: null })
-                await Problem.Of(HttpProblems.Of(context.Response.StatusCode)).ExecuteAsync(context);
+                await Refused(context).ExecuteAsync(context);
         }
         catch (Exception e) when (!context.Response.HasStarted)
         {
@@ -98,6 +98,10 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
         request.Body = new MemoryStream(buffer.GetBuffer(), 0, body.Length, writable: false);
         return body;
     }
+
+    static ProblemResult Refused(HttpContext context) => context.Response.StatusCode == 400 && RequestFaults.FindUnread(context) is { } errors
+        ? Problem.Invalid(errors)
+        : Problem.Of(HttpProblems.Of(context.Response.StatusCode));
 
     ProblemResult Explain(HttpContext context, Exception e, ReadOnlyMemory<byte>? body)
     {

@@ -29,6 +29,24 @@ static partial class RequestFaults
         static Dictionary<string, string[]> One(string field, string message) => new() { [field] = [message] };
     }
 
+    /// <summary>For a request that was refused without a word: compiled binding does so when an optional value of the query cannot be read.</summary>
+    /// <returns>Field to messages; null when it was refused for something else.</returns>
+    public static IReadOnlyDictionary<string, string[]>? FindUnread(HttpContext context)
+    {
+        foreach (var parameter in context.GetEndpoint()?.Metadata.GetOrderedMetadata<IParameterBindingMetadata>() ?? [])
+            if (parameter.HasTryParse && context.Request.Query[parameter.Name] is [{ Length: > 0 } value] && !CanRead(parameter.ParameterInfo.ParameterType, value, out var type))
+                return new Dictionary<string, string[]> { [parameter.Name] = [$"must be {Described(type)}, not \"{value}\""] };
+        return null;
+
+        static bool CanRead(Type type, string value, out string name)
+        {
+            type = Nullable.GetUnderlyingType(type) ?? type;
+            name = type.Name;
+            return type.GetMethod("TryParse", [typeof(string), typeof(IFormatProvider), type.MakeByRefType()])
+                ?.Invoke(null, [value, System.Globalization.CultureInfo.InvariantCulture, null]) is not false;
+        }
+    }
+
     public static bool IsUtf8Json(HttpRequest request) =>
         Microsoft.Net.Http.Headers.MediaTypeHeaderValue.TryParse(request.ContentType, out var type)
         && (!type.Charset.HasValue || type.Charset.Equals("utf-8", StringComparison.OrdinalIgnoreCase));

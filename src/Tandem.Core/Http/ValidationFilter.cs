@@ -18,6 +18,9 @@ static class ValidationFilter
         var checks = context.MethodInfo.GetParameters().Select(Check.Of).OfType<Check>().ToArray();
         return checks.Length == 0 ? next : invocation =>
         {
+            // A value that could not be read stands here as nothing; what it was is said elsewhere.
+            if (invocation.HttpContext.Response.StatusCode == StatusCodes.Status400BadRequest)
+                return next(invocation);
             Dictionary<string, string[]>? errors = null;
             foreach (var check in checks)
                 foreach (var (field, messages) in check.Find(invocation.Arguments[check.Index]))

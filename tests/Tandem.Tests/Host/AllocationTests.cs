@@ -3,6 +3,8 @@ using System.Globalization;
 using System.Net.Http.Json;
 using System.Net.Sockets;
 using System.Text;
+using Tandem.Tests.Gateway;
+using Tandem.Tests.Inference;
 
 namespace Tandem.Tests.Host;
 
@@ -18,6 +20,7 @@ public sealed class AllocationTests : IAsyncLifetime
     static readonly TimeSpan Round = TimeSpan.FromSeconds(1);
 
     readonly string _data = Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));
+    RawService? _service;
     Programs.Server? _server;
     string _token = "";
     long _id;
@@ -29,7 +32,10 @@ public sealed class AllocationTests : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         TestStores.OnlyEmbedded();
-        _server = await Programs.ServeAsync(_data, "--Telemetry:OpenMetrics", "true");
+        // Behind the gateway, in this process: what it allocates counts for nobody.
+        _service = RawService.Always("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
+        _server = await Programs.ServeAsync(_data, "--Telemetry:OpenMetrics", "true",
+            "--Gateway:Upstreams:svc:Path", "/svc", "--Gateway:Upstreams:svc:Addresses:0", _service.Address, "--Gateway:Upstreams:svc:Open", "true");
         var user = await Server.Http.PostAsJsonAsync("/users", new { email = TestUsers.NewEmail(), name = "Ada", password = TestUsers.Password }, Ct);
         var json = await user.JsonAsync(201);
         _id = json.GetProperty("id").GetInt64();
@@ -42,6 +48,8 @@ public sealed class AllocationTests : IAsyncLifetime
     {
         if (_server is not null)
             await _server.DisposeAsync();
+        if (_service is not null)
+            await _service.DisposeAsync();
         if (Directory.Exists(_data))
             Directory.Delete(_data, recursive: true);
     }
@@ -58,6 +66,18 @@ public sealed class AllocationTests : IAsyncLifetime
         const string Body = """{"name":"Pen","price":1.5}""";
         return AllocatesAsync($"POST /items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {_token}\r\nContent-Type: application/json\r\nContent-Length: {Body.Length}\r\n\r\n{Body}", 201, 12400);
     }
+
+    [Fact]
+    public async Task A_prediction()
+    {
+        const string Body = """{"sepal_length":5.9,"sepal_width":3.0,"petal_length":5.1,"petal_width":1.8}""";
+        var (code, _, error) = await Programs.RunAsync("model", "train", Tables.Iris, "--target", "species", "--data", _data);
+        Assert.True(code == 0, error);
+        await AllocatesAsync($"POST /predict HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {_token}\r\nContent-Type: application/json\r\nContent-Length: {Body.Length}\r\n\r\n{Body}", 200, 1850);
+    }
+
+    [Fact]
+    public Task A_forwarded_request() => AllocatesAsync("GET /svc/x HTTP/1.1\r\nHost: localhost\r\n\r\n", 200, 4600);
 
     /// <summary>One connection, one request after the other.</summary>
     async Task AllocatesAsync(string request, int status, int atMost)

@@ -131,19 +131,20 @@ public sealed class UserTests(UsersFixture fixture) : IClassFixture<UsersFixture
     }
 
     [Theory]
-    [InlineData("skip=-1", "skip")]
-    [InlineData("limit=0", "limit")]
-    [InlineData("limit=101", "limit")]
-    [InlineData("limit=ten", "limit")]
-    [InlineData("skip=1.5", "skip")]
-    [InlineData("skip=99999999999", "skip")]
-    public async Task A_bad_number_in_the_query_is_422(string query, string field)
+    [InlineData("skip=-1", "skip", "must be between 0 and 2147483647")]
+    [InlineData("limit=0", "limit", "must be between 1 and 100")]
+    [InlineData("limit=101", "limit", "must be between 1 and 100")]
+    [InlineData("limit=ten", "limit", "must be an integer, not \"ten\"")]
+    [InlineData("skip=1.5", "skip", "must be an integer, not \"1.5\"")]
+    [InlineData("skip=99999999999", "skip", "must be an integer, not \"99999999999\"")]
+    public async Task A_bad_number_in_the_query_is_422(string query, string field, string message)
     {
         using var admin = await App.AdministratorAsync();
 
         var problem = await (await admin.Http.GetAsync($"/users?{query}", Ct)).ShouldBeProblemAsync(422, "http/invalid");
 
-        Assert.Equal(field, Assert.Single(problem.GetProperty("errors").EnumerateObject()).Name);
+        var error = Assert.Single(problem.GetProperty("errors").EnumerateObject());
+        Assert.Equal((field, message), (error.Name, error.Value[0].GetString()));
     }
 
     [Fact]
