@@ -74,7 +74,10 @@ sealed unsafe class JsonCursor
 
     /// <summary>Enters an object.</summary>
     /// <returns>Which name comes first; see <see cref="Next"/>.</returns>
-    public int Begin(MemberNames names)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public int Begin(MemberNames names) => Expected(names, 0) ? 0 : BeginSlowly(names);
+
+    int BeginSlowly(MemberNames names)
     {
         if (Peek() != '{')
             throw Wrong("an object");
@@ -89,8 +92,18 @@ sealed unsafe class JsonCursor
     /// <param name="names">The names it may have.</param>
     /// <param name="before">Which one the value had; records mostly have their members in the same order.</param>
     /// <returns>Which name comes next: its number, <see cref="MemberNames.End"/>, or <see cref="MemberNames.Unknown"/>.</returns>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public int Next(MemberNames names, int before)
+    {
+        if (Expected(names, before + 1))
+            return before + 1;
+        if (*_p != '}')
+            return NextSlowly(names, before);
+        _p++;
+        return MemberNames.End;
+    }
+
+    int NextSlowly(MemberNames names, int before)
     {
         var c = Peek();
         if (c == ',')
@@ -105,7 +118,21 @@ sealed unsafe class JsonCursor
         return MemberNames.End;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    /// <summary>Passes what stands between the value before and this one's, if it is written without white space.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    bool Expected(MemberNames names, int number)
+    {
+        var starts = names.Starts;
+        if ((uint)number >= (uint)starts.Length)
+            return false;
+        ref readonly var start = ref starts[number];
+        // The zeros behind the block are no part of a name, so what is found ends before them.
+        if ((Vector256.Load(_p) & start.Mask) != start.Bytes)
+            return false;
+        _p += start.Length;
+        return true;
+    }
+
     int Name(MemberNames names, int expected)
     {
         if (Peek() == '"' && (uint)expected < (uint)names.Quoted.Length)
@@ -158,23 +185,74 @@ sealed unsafe class JsonCursor
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public string? ReadString(int member)
     {
-        if (Peek() != '"')
+        if (*_p != '"' && Peek() != '"')
             return TryNull() ? null : throw Wrong("a string");
         var text = ++_p;
         var wide = 0u;
         var q = EndOfRun(text, ref wide);
-        if (*q == '"')
+        var escaped = *q == '\\';
+        while (*q == '\\' && q - text < SharedStrings.MaxLength)
+            q = EndOfRun(q + 2 < _end ? q + 2 : _end, ref wide); // what is escaped is looked at by ReadEscaped
+        if (*q != '"')
+            return escaped ? ReadEscaped(text) : throw ControlCharacter(q);
+        var length = (int)(q - text);
+        if (length == 0)
         {
             _p = q + 1;
-            var length = (int)(q - text);
-            if (length == 0)
-                return "";
-            if (length > SharedStrings.MaxLength || member == NoMember || !_shared.Wants(member))
-                return Decode(text, length, wide);
-            return _shared.Find(member, text, length, out var slot) ?? _shared.Keep(slot, Decode(text, length, wide));
+            return "";
         }
 
-        return *q == '\\' ? ReadEscaped(text) : throw ControlCharacter(q);
+        // The same bytes are the same string, escapes among them or not.
+        if (length > SharedStrings.MaxLength || member == NoMember || !_shared.Wants(member))
+            return escaped ? ReadEscaped(text) : Decode(text, length, wide);
+        var shared = _shared.Find(member, text, length, out var slot);
+        if (shared is null)
+            return _shared.Keep(slot, escaped ? ReadEscaped(text) : Decode(text, length, wide));
+        _p = q + 1;
+        return shared;
+    }
+
+    /// <summary>Reads an array of strings.</summary>
+    /// <returns>Null for <c>null</c>.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public string?[]? ReadStrings(int member)
+    {
+        if (*_p == '[' && _p[1] == '"')
+            _p++;
+        else if (!TryBeginArray(out var isEmpty))
+            return null;
+        else if (isEmpty)
+            return [];
+        // Most arrays of a record are short: those are made at their length at once.
+        var few = default(Few);
+        var count = 0;
+        do
+        {
+            if (count == Few.Count)
+                return [.. (ReadOnlySpan<string?>)few, .. MoreStrings(member)];
+            few[count++] = ReadString(member);
+        }
+        while (MoreItems());
+        var strings = new string?[count];
+        for (var i = 0; i < strings.Length; i++)
+            strings[i] = few[i];
+        return strings;
+    }
+
+    List<string?> MoreStrings(int member)
+    {
+        var more = new List<string?>();
+        do
+            more.Add(ReadString(member));
+        while (MoreItems());
+        return more;
+    }
+
+    [InlineArray(Count)]
+    struct Few
+    {
+        public const int Count = 8;
+        string? _first;
     }
 
     /// <summary>Finds the next quote, backslash or control character.</summary>
@@ -223,13 +301,27 @@ sealed unsafe class JsonCursor
         }
     }
 
+    /// <summary>A string without escapes; its closing quote is passed.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     string Decode(byte* text, int length, uint wide)
     {
-        if (wide == 0)
-            return Encoding.Latin1.GetString(text, length);
+        if (wide != 0)
+            return DecodeWide(text, length);
+        _p = text + length + 1;
+        var value = new string('\0', length);
+        // Nobody else has it yet.
+        fixed (char* chars = value)
+            Widen(text, (ushort*)chars, length);
+        return value;
+    }
+
+    string DecodeWide(byte* text, int length)
+    {
         try
         {
-            return Utf8.GetString(text, length);
+            var value = Utf8.GetString(text, length);
+            _p = text + length + 1;
+            return value;
         }
         catch (DecoderFallbackException)
         {
@@ -238,16 +330,46 @@ sealed unsafe class JsonCursor
         }
     }
 
+    /// <summary>ASCII to characters, nothing read or written beyond either: what is left over at the end is done once more together with its neighbours.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static void Widen(byte* text, ushort* chars, int length)
+    {
+        if (length >= Vector128<byte>.Count)
+        {
+            var last = length - Vector128<byte>.Count;
+            for (var i = 0; i < last; i += Vector128<byte>.Count)
+                Widen16(text + i, chars + i);
+            Widen16(text + last, chars + last);
+        }
+        else if (length >= 8)
+        {
+            Widen8(text, chars);
+            Widen8(text + length - 8, chars + length - 8);
+        }
+        else
+            for (var i = 0; i < length; i++)
+                chars[i] = text[i];
+
+        static void Widen16(byte* from, ushort* to)
+        {
+            var (lower, upper) = Vector128.Widen(Vector128.Load(from));
+            lower.Store(to);
+            upper.Store(to + Vector128<ushort>.Count);
+        }
+
+        static void Widen8(byte* from, ushort* to) => Vector128.WidenLower(Vector128.CreateScalarUnsafe(Unsafe.ReadUnaligned<ulong>(from)).AsByte()).Store(to);
+    }
+
     /// <summary>A string with escapes, from its first byte on.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     string ReadEscaped(byte* text)
     {
-        var count = 0;
+        var (count, wide) = (0, 0u);
         var q = text;
         while (true)
         {
             var run = q;
-            while (*q >= 0x20 && *q != '"' && *q != '\\')
-                q++;
+            q = EndOfRun(q, ref wide);
             // The block may end inside a character.
             if (q >= _end)
                 throw ControlCharacter(q);
@@ -490,6 +612,7 @@ sealed unsafe class JsonCursor
         return true;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     bool MoreItems()
     {
         var c = Peek();
@@ -533,14 +656,14 @@ sealed unsafe class JsonCursor
     }
 
     /// <summary>A value of a type that has no way of its own here.</summary>
-    public TValue? ReadOther<TValue>(JsonSerializerOptions options)
+    public TValue? ReadOther<TValue>()
     {
         Peek();
         var from = _p;
         Skip();
         try
         {
-            return JsonSerializer.Deserialize<TValue>(new ReadOnlySpan<byte>(from, (int)(_p - from)), options);
+            return JsonSerializer.Deserialize<TValue>(new ReadOnlySpan<byte>(from, (int)(_p - from)), RecordReader.Options);
         }
         catch (JsonException e)
         {
@@ -619,12 +742,30 @@ sealed class MemberNames(IReadOnlyList<string> names)
     /// <summary>Each in quotes with a colon behind, as most writers have it.</summary>
     public byte[][] Quoted { get; } = [.. names.Select(n => Encoding.UTF8.GetBytes($"\"{n}\":"))];
 
+    /// <summary>The same with what stands before it where all the members are there in their order without white space: a brace or a comma.</summary>
+    public Start[] Starts { get; } = [.. names.Select((n, i) => Start.Of(Encoding.UTF8.GetBytes($"{(i == 0 ? '{' : ',')}\"{n}\":")))];
+
     public int Find(string name)
     {
         for (var i = 0; i < names.Count; i++)
             if (names[i] == name)
                 return i;
         return Unknown;
+    }
+}
+
+/// <summary>Up to 32 bytes that are compared at once.</summary>
+readonly record struct Start(Vector256<byte> Bytes, Vector256<byte> Mask, int Length)
+{
+    public static Start Of(byte[] text)
+    {
+        // What is longer is told by bytes that no text has.
+        if (text.Length > Vector256<byte>.Count)
+            return new Start(Vector256<byte>.AllBitsSet, Vector256<byte>.AllBitsSet, 0);
+        var (bytes, mask) = (new byte[Vector256<byte>.Count], new byte[Vector256<byte>.Count]);
+        text.CopyTo(bytes, 0);
+        mask.AsSpan(0, text.Length).Fill(0xff);
+        return new Start(Vector256.Create(bytes), Vector256.Create(mask), text.Length);
     }
 }
 

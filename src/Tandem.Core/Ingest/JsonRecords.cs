@@ -1,4 +1,6 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Microsoft.AspNetCore.Http;
 using Tandem.Core.Http;
 
@@ -49,19 +51,47 @@ public static class JsonRecords
         }
     }
 
-    internal static async IAsyncEnumerable<T> ReadAsync<T>(Stream utf8, int blockBytes, [EnumeratorCancellation] CancellationToken cancellationToken)
+    internal static IAsyncEnumerable<T> ReadAsync<T>(Stream utf8, int blockBytes, CancellationToken cancellationToken) =>
+        new RecordStream<T>(utf8, blockBytes, cancellationToken);
+}
+
+/// <summary>The records of a stream. Most are there without waiting, so this is no method with <c>yield</c>: its state would be written for each.</summary>
+sealed class RecordStream<T>(Stream utf8, int blockBytes, CancellationToken ct) : IAsyncEnumerable<T>
+{
+    public IAsyncEnumerator<T> GetAsyncEnumerator(CancellationToken cancellationToken = default) =>
+        new Reading(utf8, new JsonBlocks<T>(blockBytes), ct.CanBeCanceled && cancellationToken.CanBeCanceled ? CancellationTokenSource.CreateLinkedTokenSource(ct, cancellationToken) : null,
+            ct.CanBeCanceled ? ct : cancellationToken);
+
+    /// <param name="both">Where there are two tokens: the one for both.</param>
+    /// <param name="one">Where there is one.</param>
+    sealed class Reading(Stream utf8, JsonBlocks<T> blocks, CancellationTokenSource? both, CancellationToken one) : IAsyncEnumerator<T>
     {
-        var blocks = new JsonBlocks<T>(blockBytes);
-        var records = new List<T>();
-        while (await blocks.FillAsync(utf8, cancellationToken))
+        public T Current { get; private set; } = default!; // nothing is, before the first
+
+        public ValueTask<bool> MoveNextAsync()
         {
-            // What was read before a bad record is given out before it is told of.
-            var problem = blocks.Read(records);
-            foreach (var record in records)
-                yield return record;
-            records.Clear();
-            if (problem is not null)
-                throw problem;
+            if (!blocks.TryRead(out var record))
+                return FillAndMoveAsync();
+            Current = record;
+            return new ValueTask<bool>(true);
+        }
+
+        async ValueTask<bool> FillAndMoveAsync()
+        {
+            while (await blocks.FillAsync(utf8, both?.Token ?? one))
+                if (blocks.TryRead(out var record))
+                {
+                    Current = record;
+                    return true;
+                }
+
+            return false;
+        }
+
+        public ValueTask DisposeAsync()
+        {
+            both?.Dispose();
+            return default;
         }
     }
 }
@@ -94,6 +124,8 @@ sealed class JsonBlocks<T>(int blockBytes)
     int _read;
     bool _last;
     bool _ended;
+    bool _more;
+    bool _begun;
     Form _form;
     long _records;
     long _before;
@@ -126,45 +158,51 @@ sealed class JsonBlocks<T>(int blockBytes)
 
         _block.AsSpan(_length, JsonCursor.Padding).Clear();
         _ended = _last;
+        Begin();
         return true;
     }
 
-    /// <summary>Reads the records of the block that are whole.</summary>
-    /// <returns>What is wrong with the one behind them, if anything is.</returns>
-    public unsafe JsonRecordException? Read(List<T> records)
+    unsafe void Begin()
     {
-        fixed (byte* block = _block)
-        {
-            _cursor.Set(block, _length, _last);
-            if (_before == 0 && _block.AsSpan(0, _length).StartsWith("\uFEFF"u8))
-                _cursor.Position = 3;
+        // The block does not move: it was allocated as pinned, and is this object's as long as the cursor is.
+        _cursor.Set((byte*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(_block)), _length, _last);
+        if (_before == 0 && _block.AsSpan(0, _length).StartsWith("\uFEFF"u8))
+            _cursor.Position = 3;
+        (_more, _begun) = (true, false);
+    }
+
+    /// <summary>Reads the next record, if the block has it whole.</summary>
+    /// <exception cref="JsonRecordException">It is malformed; there are no more then.</exception>
+    public bool TryRead([MaybeNullWhen(false)] out T record)
+    {
+        // The first look at a block goes as far as it can: a record longer than the margin is then in it whole, or the block grows.
+        if (_more && (!_begun || _last || _cursor.Remaining > _margin))
             try
             {
-                // The first look at a block goes as far as it can: a record longer than the margin is then in it whole, or the block grows.
-                do
-                {
-                    _read = _cursor.Position;
-                    if (!Separate())
-                        return null;
-                    records.Add(_reader(_cursor) ?? throw _cursor.Wrong("a record"));
-                    _records++;
-                    _form = _form == Form.ArrayBegun ? Form.Array : _form;
-                }
-                while (_last || _cursor.Remaining > _margin);
+                _begun = true;
                 _read = _cursor.Position;
+                if (Separate())
+                {
+                    record = _reader(_cursor) ?? throw _cursor.Wrong("a record");
+                    _records++;
+                    _read = _cursor.Position;
+                    _form = _form == Form.ArrayBegun ? Form.Array : _form;
+                    return true;
+                }
             }
             catch (EndOfBlock)
             {
                 if (_block.Length >= JsonRecords.MaxRecordBytes && _read == 0)
-                    return Problem(_read, $"it is longer than {JsonRecords.MaxRecordBytes >> 20} MiB");
+                    throw Problem(_read, $"it is longer than {JsonRecords.MaxRecordBytes >> 20} MiB");
             }
             catch (MalformedRecordException e)
             {
-                return Problem(e.Position, e.Message);
+                throw Problem(e.Position, e.Message);
             }
-        }
 
-        return null;
+        _more = false;
+        record = default;
+        return false;
     }
 
     /// <summary>Passes what stands between two records.</summary>
@@ -204,7 +242,7 @@ sealed class JsonBlocks<T>(int blockBytes)
 
     JsonRecordException Problem(int position, string sentence)
     {
-        _ended = true;
+        (_ended, _more) = (true, false);
         return new JsonRecordException(_records + 1, _linesBefore + _block.AsSpan(0, position).Count((byte)'\n') + 1, _before + position, sentence);
     }
 

@@ -14,8 +14,6 @@ sealed unsafe class SharedStrings
 
     const int Slots = 1024, Probe = 64, LeastHits = Probe / 4, Pause = 2048;
 
-    static readonly Vector256<byte> Places = Vector256<byte>.Indices;
-
     readonly Slot[] _slots = new Slot[Slots];
     Member[] _members = new Member[16];
 
@@ -40,7 +38,7 @@ sealed unsafe class SharedStrings
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public string? Find(int member, byte* text, int length, out int slot)
     {
-        var bytes = Vector256.Load(text) & Vector256.LessThan(Places, Vector256.Create((byte)length));
+        var bytes = Vector256.Load(text) & Vector256.LessThan(Vector256<byte>.Indices, Vector256.Create((byte)length));
         slot = Hash(bytes);
         ref var its = ref _members[member];
         ref var here = ref _slots[slot];
@@ -57,6 +55,7 @@ sealed unsafe class SharedStrings
     /// <summary>Keeps what was not found.</summary>
     public string Keep(int slot, string value) => _slots[slot].Value = value;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     static int Hash(Vector256<byte> bytes)
     {
         var words = bytes.AsUInt64();

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Tandem.Core.Ingest;
@@ -50,6 +51,107 @@ public sealed class JsonRecordsTests
         // A few are made anew after others that belong in the same place of the table.
         Assert.True(read.Select(r => r.Tags[1]).Distinct(ReferenceEqualityComparer.Instance).Count() < 300);
         Assert.True(read.Where(r => r.Kind.Length == 3).Select(r => r.Kind).Distinct(ReferenceEqualityComparer.Instance).Count() < 300);
+    }
+
+    [Fact]
+    public async Task Strings_with_escapes_are_shared_by_their_bytes_and_arrays_may_have_any_length()
+    {
+        var records = Enumerable.Range(0, 3000).Select(i => new Labelled(
+            (i % 4) switch { 0 => "say \"a\"", 1 => "say \\\"b\\", 2 => "a\nb", _ => "a\u0001é\"" }, new string('"', i % 40) + new string('x', i % 50),
+            [.. Enumerable.Range(0, i % 20).Select(n => n % 5 == 0 ? $"\"{n}\"" : $"{n}")])).ToList();
+        var read = await ReadAsync<Labelled>(JsonSerializer.Serialize(records, RecordReader.Options));
+        Assert.Equal(records.Select(r => (r.Kind, r.Unique, string.Join('|', r.Tags))), read.Select(r => (r.Kind, r.Unique, string.Join('|', r.Tags))));
+        Assert.True(read.Select(r => r.Kind).Distinct(ReferenceEqualityComparer.Instance).Count() < 300);
+    }
+
+    public class Base
+    {
+        public int Inherited { get; set; }
+    }
+
+    public sealed class Derived : Base
+    {
+        public string? Own { get; set; }
+    }
+
+    public sealed class Attributed
+    {
+        [JsonPropertyName("other")]
+        public string? Renamed { get; set; }
+
+        [JsonIgnore]
+        public string? Hidden { get; set; }
+
+        public required int Needed { get; init; }
+        public int Computed => Needed + 1;
+        public int Private { get; private set; } = 3;
+    }
+
+    public sealed record Defaults(Shade? Shade = JsonRecordsTests.Shade.VeryDark, int? Number = 5, string Text = "t", decimal Price = 1.5m, Point? Place = null)
+    {
+        public string A_name_that_is_longer_than_what_is_compared_at_once { get; set; } = "";
+        public Attributed? Inner { get; init; }
+        public Derived[]? Many { get; set; }
+    }
+
+    [Theory]
+    [InlineData("""{"other":"a","hidden":"b","needed":1,"computed":7,"private":9}""")]
+    [InlineData("""{"renamed":"a","needed":1}""")]
+    [InlineData("""{"other":"a"}""")]
+    [InlineData("""{"needed":1,"needed":2}""")]
+    public Task Attributes_count_as_they_do_for_the_serializer(string text) => SameAsync<Attributed>(text);
+
+    [Theory]
+    [InlineData("{}")]
+    [InlineData("""{"shade":null,"number":null,"text":null,"place":{"x":1}}""")]
+    [InlineData("""{"shade":"light","number":7,"text":"u","price":2,"place":{"x":1,"y":2},"a_name_that_is_longer_than_what_is_compared_at_once":"v","inner":{"needed":4},"many":[{"inherited":1,"own":"w"},null,{}]}""")]
+    [InlineData("""{ "shade" : "light" ,"number":7, "text":"u","a_name_that_is_longer_than_what_is_compared_at_once" :"v","inner":{},"many":[]}""")]
+    [InlineData("""{"inner":{"other":"x"}}""")]
+    public Task Defaults_and_types_within_types_are_what_the_serializer_makes_of_them(string text) => SameAsync<Defaults>(text);
+
+    static async Task SameAsync<T>(string text)
+    {
+        string ours, theirs;
+        try
+        {
+            ours = JsonSerializer.Serialize(Assert.Single(await ReadAsync<T>(text)));
+        }
+        catch (JsonRecordException)
+        {
+            ours = "refused";
+        }
+
+        try
+        {
+            theirs = JsonSerializer.Serialize(JsonSerializer.Deserialize<T>(text, RecordReader.Options));
+        }
+        catch (JsonException)
+        {
+            theirs = "refused";
+        }
+
+        Assert.Equal(theirs, ours);
+    }
+
+    [Fact]
+    public async Task Behind_a_bad_record_nothing_comes_and_either_token_ends_the_reading()
+    {
+        await using (var points = JsonRecords.ReadAsync<Point>(Stream("""{"x":1,"y":2} 7 {"x":3,"y":4}"""), Ct).GetAsyncEnumerator(Ct))
+        {
+            Assert.True(await points.MoveNextAsync());
+            await Assert.ThrowsAsync<JsonRecordException>(async () => await points.MoveNextAsync());
+            Assert.False(await points.MoveNextAsync());
+        }
+
+        using var ended = new CancellationTokenSource();
+        await ended.CancelAsync();
+        using var open = new CancellationTokenSource();
+        foreach (var (first, second) in new[] { (ended, open), (open, ended) })
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(async () =>
+            {
+                await foreach (var point in JsonRecords.ReadAsync<Point>(Stream("""{"x":1,"y":2}"""), first.Token).WithCancellation(second.Token))
+                    Assert.Fail($"{point}");
+            });
     }
 
     [Fact]
