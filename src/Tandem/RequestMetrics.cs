@@ -12,7 +12,7 @@ namespace Tandem;
 /// How many requests there are and how long they took, under the names and with the labels of the OpenTelemetry conventions and of the framework.
 /// </summary>
 /// <remarks>
-/// The framework would measure in front of everything, probes too: a tenth of the code that a small answer runs. Nobody listens to its meter,
+/// The framework would measure in front of everything, probes too: a seventh of the managed code that a small answer runs. Nobody listens to its meter,
 /// Microsoft.AspNetCore.Hosting, unless a program asks for it.
 /// </remarks>
 sealed class RequestMetrics : IHttpMetricsTagsFeature
