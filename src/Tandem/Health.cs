@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
-using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
@@ -23,9 +22,6 @@ static class Health
     {
         if (context.Request.Path.Value != "/health" || context.Request.Method is not ("GET" or "HEAD"))
             return next(context);
-        // Probes are no traffic: among the durations they would hide what clients wait.
-        if (context.Features.Get<IHttpMetricsTagsFeature>() is { } metrics)
-            metrics.MetricsDisabled = true;
         var response = context.Response;
         response.ContentType = "application/json";
         response.ContentLength = Alive.Length;

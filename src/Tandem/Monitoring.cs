@@ -82,7 +82,7 @@ sealed class Metrics(TelemetryOptions options, string? otlpEndpoint, IEnumerable
     {
         var builder = Sdk.CreateMeterProviderBuilder()
             .ConfigureResource(r => r.AddService(options.ServiceName))
-            .AddMeter([Telemetry.Name, "Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel", "System.Runtime", .. observed])
+            .AddMeter([Telemetry.Name, "Microsoft.AspNetCore.Server.Kestrel", "System.Runtime", .. observed])
             .AddPrometheusExporter();
         if (otlpEndpoint is { Length: > 0 })
             builder.AddOtlpExporter(o => o.Endpoint = new Uri(otlpEndpoint));

@@ -4,24 +4,36 @@ using Microsoft.Extensions.Logging;
 
 namespace Tandem;
 
-/// <summary>One line per request: method, path (never the query: it may hold a token), status and time; and the trace it belongs to.</summary>
+/// <summary>
+/// One line per request: method, path (never the query: it may hold a token), status and time; the same in the metrics; and the trace it belongs to.
+/// </summary>
 sealed partial class RequestLog(RequestDelegate next, ILogger<RequestLog> logger)
 {
-    // Probes ask every second and say nothing.
-    public Task InvokeAsync(HttpContext context) => context.Request.Path.Value is "/health" or "/health/ready" or "/metrics" ? next(context) : LogAsync(context);
+    // Probes ask every second and say nothing; among the durations they would hide what clients wait.
+    public Task InvokeAsync(HttpContext context) => context.Request.Path.Value is "/health" ? next(context) : AnswerAsync(context);
 
-    async Task LogAsync(HttpContext context)
+    async Task AnswerAsync(HttpContext context)
     {
-        var started = Stopwatch.GetTimestamp();
+        var (started, metrics) = (Stopwatch.GetTimestamp(), RequestMetrics.Begin(context));
+        var saysSomething = context.Request.Path.Value is not ("/health/ready" or "/metrics");
         // There is one already where traces are recorded.
-        using var activity = Activity.Current is null ? Begin(context.Request.Headers) : null;
+        using var activity = saysSomething && Activity.Current is null ? Begin(context.Request.Headers) : null;
+        Exception? failure = null;
         try
         {
             await next(context);
         }
+        catch (Exception e)
+        {
+            failure = e;
+            throw;
+        }
         finally
         {
-            Answered(logger, context.Request.Method, context.Request.Path, context.Response.StatusCode, Stopwatch.GetElapsedTime(started).TotalMilliseconds);
+            var took = Stopwatch.GetElapsedTime(started);
+            metrics?.End(took, failure);
+            if (saysSomething)
+                Answered(logger, context.Request.Method, context.Request.Path, context.Response.StatusCode, took.TotalMilliseconds);
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Globalization;
 using System.IO.Pipelines;
 using System.Net;
 using Microsoft.AspNetCore.Connections;
@@ -15,6 +16,8 @@ sealed class LoopConnection : ConnectionContext, IDuplexPipe, IReadyHandler, ITh
     const int MaxLeftover = 256 * 1024;
 
     static int _open;
+    // Begun at the time, so that no two processes give the same. Kestrel asks every connection for its id: one made at random would be a system call each.
+    static long _lastId = DateTime.UtcNow.Ticks;
 
     readonly Descriptor _socket;
     readonly EventLoop _loop;
@@ -41,7 +44,7 @@ sealed class LoopConnection : ConnectionContext, IDuplexPipe, IReadyHandler, ITh
 
     public override string ConnectionId
     {
-        get => _id ??= Guid.NewGuid().ToString("n");
+        get => _id ??= Interlocked.Increment(ref _lastId).ToString("x", CultureInfo.InvariantCulture);
         set => _id = value;
     }
 

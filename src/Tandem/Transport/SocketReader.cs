@@ -65,7 +65,7 @@ sealed class SocketReader(Descriptor socket, LoopConnection connection) : PipeRe
     {
         while (true)
         {
-            var isCanceled = Interlocked.Exchange(ref _isCanceled, 0) == 1;
+            var isCanceled = Volatile.Read(ref _isCanceled) == 1 && Interlocked.Exchange(ref _isCanceled, 0) == 1;
             if (isCanceled || _end > _examined || _isAtEnd)
             {
                 result = new ReadResult(_first is null ? default : new ReadOnlySequence<byte>(_first, _firstIndex, _last!, _last!.Filled), isCanceled, _isAtEnd);

@@ -1,6 +1,9 @@
 using System.Diagnostics;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Tandem.Core.Data;
 
 namespace Tandem.Tests.Host;
@@ -39,6 +42,71 @@ public sealed class MonitoringTests
         }
 
         Directory.Delete(data, recursive: true);
+    }
+
+    [Fact]
+    public async Task A_request_is_measured_under_its_route_and_a_probe_is_not()
+    {
+        var data = Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));
+        await using (var server = await Programs.ServeAsync(data, "--Telemetry:OpenMetrics", "true"))
+        {
+            // Measuring begins a moment after the start: what is asked meanwhile is not counted.
+            await Eventually.TrueAsync(async () =>
+            {
+                await server.Http.GetStringAsync("/health", Ct);
+                await server.Http.SendAsync(new HttpRequestMessage(new HttpMethod("BREW"), "/users/7"), Ct);
+                await server.Http.GetAsync("/users/7", Ct);
+                return (await server.Http.GetStringAsync("/metrics", Ct)).Contains("http_response_status_code=\"401\"", StringComparison.Ordinal);
+            });
+            var lines = (await server.Http.GetStringAsync("/metrics", Ct)).Split('\n').Where(l => l.StartsWith("http_server_", StringComparison.Ordinal)).ToList();
+
+            string[] labels = ["http_request_method=\"GET\"", "http_response_status_code=\"401\"", "http_route=\"/users/{id}", "network_protocol_version=\"1.1\"", "url_scheme=\"http\"", "le=\"0.005\""];
+            Assert.Contains(lines, l => l.StartsWith("http_server_request_duration_seconds_bucket{", StringComparison.Ordinal) && labels.All(w => l.Contains(w, StringComparison.Ordinal)));
+            // Whatever a client calls its method, it is one series.
+            Assert.Contains(lines, l => l.Contains("http_request_method=\"_OTHER\"", StringComparison.Ordinal));
+            Assert.DoesNotContain(lines, l => l.Contains("BREW", StringComparison.Ordinal) || l.Contains("http_route=\"/health", StringComparison.Ordinal));
+            // The one that asks is under way.
+            Assert.Contains(lines, l => l.StartsWith("http_server_active_requests{", StringComparison.Ordinal) && l.Contains("http_request_method=\"GET\"", StringComparison.Ordinal)
+                && !l.Contains("} 0", StringComparison.Ordinal));
+        }
+
+        Directory.Delete(data, recursive: true);
+    }
+
+    [Fact]
+    public async Task A_handler_adds_labels_of_its_own_and_an_endpoint_can_be_left_out()
+    {
+        var path = $"/{Guid.NewGuid():n}";
+        var seen = new System.Collections.Concurrent.ConcurrentBag<Dictionary<string, object?>>();
+        using var listener = new System.Diagnostics.Metrics.MeterListener
+        {
+            InstrumentPublished = (instrument, l) =>
+            {
+                if (instrument is { Name: "http.server.request.duration", Meter.Name: "Tandem" })
+                    l.EnableMeasurementEvents(instrument);
+            },
+        };
+        listener.SetMeasurementEventCallback<double>((_, _, tags, _) => seen.Add(tags.ToArray().ToDictionary()));
+        listener.Start();
+        await using var app = await TestApp.StartAsync(a =>
+        {
+            a.MapGet(path, (HttpContext context) =>
+            {
+                context.Features.Get<IHttpMetricsTagsFeature>()!.Tags.Add(new("shop", "north"));
+                return "seen";
+            }).AllowAnonymous();
+            a.MapGet(path + "/silent", () => "unseen").AllowAnonymous().DisableHttpMetrics();
+            a.MapGet(path + "/broken", string () => throw new InvalidOperationException("broken")).AllowAnonymous();
+        });
+
+        foreach (var one in (string[])["/silent", "/broken", ""])
+            await app.Http.GetAsync(path + one, Ct);
+
+        List<Dictionary<string, object?>> Own() => [.. seen.Where(t => t.TryGetValue("http.route", out var route) && ((string)route!).StartsWith(path, StringComparison.Ordinal))];
+        await Eventually.TrueAsync(() => Task.FromResult(Own().Count >= 2));
+        Assert.Equal("north", Assert.Single(Own(), t => (string)t["http.route"]! == path)["shop"]);
+        Assert.Equal("500", Assert.Single(Own(), t => (string)t["http.route"]! == path + "/broken")["error.type"]);
+        Assert.DoesNotContain(Own(), t => (string)t["http.route"]! == path + "/silent");
     }
 
     [Fact]
