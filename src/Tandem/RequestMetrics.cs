@@ -24,15 +24,19 @@ sealed class RequestMetrics : IHttpMetricsTagsFeature
         HistogramBucketBoundaries = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
     });
 
+    // Boxed once: a label is an object.
+    static readonly object?[] Statuses = new object?[600];
+
     readonly HttpContext _context;
-    readonly TagList _common;
+    readonly string _scheme;
+    readonly string _method;
     List<KeyValuePair<string, object?>>? _more;
 
     RequestMetrics(HttpContext context)
     {
         _context = context;
         // As it came: what a proxy says of the client's scheme is read later.
-        _common = [new("url.scheme", context.Request.Scheme), new("http.request.method", MethodOf(context.Request))];
+        (_scheme, _method) = (context.Request.Scheme, MethodOf(context.Request));
     }
 
     /// <inheritdoc/>
@@ -41,6 +45,9 @@ sealed class RequestMetrics : IHttpMetricsTagsFeature
     /// <inheritdoc/>
     public bool MetricsDisabled { get; set; }
 
+    // Made anew each time, on the stack: kept, they would be the largest part of this object.
+    TagList Common => [new("url.scheme", _scheme), new("http.request.method", _method)];
+
     /// <summary>Counts a request that begins; null where nobody listens.</summary>
     public static RequestMetrics? Begin(HttpContext context)
     {
@@ -48,7 +55,7 @@ sealed class RequestMetrics : IHttpMetricsTagsFeature
             return null;
         var metrics = new RequestMetrics(context);
         context.Features.Set<IHttpMetricsTagsFeature>(metrics);
-        Active.Add(1, metrics._common);
+        Active.Add(1, metrics.Common);
         return metrics;
     }
 
@@ -56,16 +63,16 @@ sealed class RequestMetrics : IHttpMetricsTagsFeature
     /// <param name="failure">What nobody caught.</param>
     public void End(TimeSpan took, Exception? failure)
     {
-        Active.Add(-1, _common);
+        var tags = Common;
+        Active.Add(-1, tags);
         var endpoint = _context.GetEndpoint();
         if (MetricsDisabled || !Duration.Enabled || endpoint?.Metadata.GetMetadata<IDisableHttpMetricsMetadata>() is not null)
             return;
         // Kestrel answers 500 to what nobody caught, unless an answer has begun.
         var status = failure is null || _context.Response.HasStarted ? _context.Response.StatusCode : StatusCodes.Status500InternalServerError;
-        var tags = _common;
         if (_context.Request.Protocol.StartsWith("HTTP/", StringComparison.Ordinal))
             tags.Add("network.protocol.version", _context.Request.Protocol switch { "HTTP/2" => "2", "HTTP/3" => "3", var protocol => protocol["HTTP/".Length..] });
-        tags.Add("http.response.status_code", status);
+        tags.Add("http.response.status_code", (uint)status < Statuses.Length ? Statuses[status] ??= status : status);
         if (endpoint?.Metadata.GetMetadata<IRouteDiagnosticsMetadata>()?.Route is { } route)
             tags.Add("http.route", route.Length == 0 ? "/" : route);
         if (_more is not null)
