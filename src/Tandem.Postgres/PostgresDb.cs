@@ -1,5 +1,6 @@
 using System.Data.Common;
 using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.ExceptionServices;
 using Microsoft.Extensions.Logging;
 using Npgsql;
@@ -186,6 +187,7 @@ sealed class PostgresTransaction(PostgresServer server, NpgsqlConnection connect
     List<Action>? _onCommitted;
     bool _begun;
     bool _ended;
+    long _answeredAt;
 
     /// <summary>What the first statement that failed said; null while none has.</summary>
     public Exception? Failure { get; private set; }
@@ -224,6 +226,7 @@ sealed class PostgresTransaction(PostgresServer server, NpgsqlConnection connect
     async Task<R> RunAsync<R>(Sql sql, Func<NpgsqlDataReader, Statement, CancellationToken, Task<R>> read, CancellationToken ct, bool affected = false)
     {
         ThrowIfUnusable();
+        var pause = Pause();
         await using var batch = Batch();
         var command = server.Command(sql);
         batch.BatchCommands.Add(command);
@@ -232,10 +235,14 @@ sealed class PostgresTransaction(PostgresServer server, NpgsqlConnection connect
             R result;
             await using (var reader = await batch.ExecuteReaderAsync(ct))
                 result = await read(reader, server.Prepare(sql.Text), ct);
+            _answeredAt = Stopwatch.GetTimestamp();
             return affected ? (R)(object)checked((int)command.RecordsAffected) : result;
         }
-        catch (Exception e)
+        catch (Exception thrown)
         {
+            // A connection that was closed over the pause may break before it can say why.
+            var e = PostgresServer.WasSilent(thrown) && pause > PostgresServer.SilenceLimit / 2 || pause > PostgresServer.SilenceLimit && PostgresServer.IsAway(thrown)
+                ? new SlowBodyException(pause, thrown) : thrown;
             Failure = e;
             // What the transaction as a whole may be run again for goes up as it is.
             if (PostgresServer.LostRace(e) || PostgresServer.IsAway(e) || server.Explain(e) is var explained && explained == e)
@@ -243,6 +250,9 @@ sealed class PostgresTransaction(PostgresServer server, NpgsqlConnection connect
             throw explained;
         }
     }
+
+    /// <summary>How long the body has been about something else since its last statement was answered.</summary>
+    TimeSpan Pause() => _answeredAt == 0 ? TimeSpan.Zero : Stopwatch.GetElapsedTime(_answeredAt);
 
     /// <summary>The begin, when it has not been sent, and what was deferred.</summary>
     NpgsqlBatch Batch()
@@ -275,6 +285,7 @@ sealed class PostgresTransaction(PostgresServer server, NpgsqlConnection connect
         _ended = true;
         if (!_begun && _deferred.Count == 0)
             return;
+        var pause = Pause();
         await using var batch = Batch();
         batch.BatchCommands.Add(new NpgsqlBatchCommand("commit"));
         try
@@ -283,6 +294,10 @@ sealed class PostgresTransaction(PostgresServer server, NpgsqlConnection connect
             var started = Stopwatch.GetTimestamp();
             await batch.ExecuteNonQueryAsync(CancellationToken.None);
             Telemetry.CommitDuration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
+        }
+        catch (Exception e) when (PostgresServer.WasSilent(e) && pause > PostgresServer.SilenceLimit / 2)
+        {
+            throw new SlowBodyException(pause, e);
         }
         catch (Exception e) when (PostgresServer.IsAway(e) && !PostgresServer.WasSilent(e))
         {
@@ -330,3 +345,9 @@ sealed class PostgresTransaction(PostgresServer server, NpgsqlConnection connect
 
 /// <summary>Whether the transaction was kept is not known. It is never run again by itself: that might do it twice.</summary>
 sealed class CommitInDoubtException(Exception inner) : IOException("The connection broke while the commit was on its way.", inner);
+
+/// <summary>Its body was about something else than the database until the server undid the transaction. It is not run again: it would be as slow again.</summary>
+sealed class SlowBodyException(TimeSpan pause, Exception inner) : Exception(
+    string.Create(CultureInfo.InvariantCulture,
+        $"A transaction was silent for {pause.TotalSeconds:0.0} s between two statements, and the server undid it after {PostgresServer.SilenceLimit.TotalSeconds:0} s: nothing was kept. ")
+    + "Its body may talk to the database only: do what is slow before it, or in a job that it enqueues.", inner);

@@ -50,8 +50,7 @@ sealed class PostgresMigrator(PostgresServer server, PostgresOptions options, IL
         if (schema.Has("core_migrated") && schema.Scalar("select version from core_migrated") == wanted && derived.All(d => d(schema).Length == 0))
             return;
 
-        // Nothing may cut the wait short: another process may be at work for as long as its longest migration.
-        schema.Execute("set statement_timeout = 0; set lock_timeout = 0");
+        // Nothing cuts the wait short: another process may be at work for as long as its longest migration.
         schema.Execute(Lock);
         var result = DeployChanges.To
             .PostgresqlDatabase(new Connections(server))
@@ -59,6 +58,7 @@ sealed class PostgresMigrator(PostgresServer server, PostgresOptions options, IL
             .JournalToPostgresqlTable(null, "core_migrations")
             .WithVariablesDisabled()
             .WithTransactionPerScript()
+            .WithExecutionTimeout(TimeSpan.Zero)
             .LogTo(new QuietUpgradeLog())
             .Build()
             .PerformUpgrade();

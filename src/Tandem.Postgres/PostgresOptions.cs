@@ -15,9 +15,12 @@ public sealed class PostgresOptions
     [Range(2, 1000)]
     public int MaxPoolSize { get; set; } = 40;
 
-    /// <summary>How long one statement may take before the server ends it. Default 30 seconds; 1 second to 1 hour.</summary>
+    /// <summary>
+    /// How long one statement may take before the server ends it. Default 8 seconds; 1 second to 1 hour. A server that has fallen silent is waited for
+    /// twelve seconds longer at most.
+    /// </summary>
     [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
-    public TimeSpan StatementTimeout { get; set; } = TimeSpan.FromSeconds(30);
+    public TimeSpan StatementTimeout { get; set; } = TimeSpan.FromSeconds(8);
 
     /// <summary>How long a request waits for a free connection or for the server to accept one. Default 5 seconds; 1 second to 1 minute.</summary>
     [Range(typeof(TimeSpan), "00:00:01", "00:01:00")]

@@ -13,6 +13,9 @@ sealed class PostgresServer : IAsyncDisposable, IDisposable
 {
     const string Name = "postgres";
 
+    /// <summary>How long nobody may say anything in the middle of a transaction before the server undoes it.</summary>
+    public static readonly TimeSpan SilenceLimit = TimeSpan.FromSeconds(4);
+
     readonly ConcurrentDictionary<string, Statement> _statements = new();
     readonly string _where;
     readonly TimeSpan _startTimeout;
@@ -34,7 +37,10 @@ sealed class PostgresServer : IAsyncDisposable, IDisposable
         connection.ApplicationName ??= "tandem";
         connection.MaxPoolSize = options.MaxPoolSize;
         connection.Timeout = Math.Max(1, (int)options.ConnectTimeout.TotalSeconds);
-        connection.CommandTimeout = (int)options.StatementTimeout.TotalSeconds + 5;
+        // The server ends a statement in its time. When a second later nothing has been heard of that, it is not there to be waited for. (Npgsql then asks
+        // for a cancellation, over another connection, which takes its time as well.)
+        connection.CommandTimeout = (int)Math.Ceiling(options.StatementTimeout.TotalSeconds) + 1;
+        connection.CancellationTimeout = 1000;
         connection.MaxAutoPrepare = 256;
         connection.AutoPrepareMinUsages = 2;
         // Nothing is ever set on a pooled session, so there is nothing to reset.
@@ -43,17 +49,17 @@ sealed class PostgresServer : IAsyncDisposable, IDisposable
         connection.TcpKeepAliveTime = 5;
         connection.TcpKeepAliveInterval = 2;
         // The other end as well: a process that was cut off must not hold its row locks for hours. Where something between the two still says that
-        // it is there, four seconds without a word in the middle of a transaction tell: its body talks to the database and to nothing else. One
-        // that was slow all the same is run again. Whoever reads slowly has longer: to TCP a reader that rests looks like one that is gone.
-        var limits = $"{connection.Options} -c statement_timeout={(long)options.StatementTimeout.TotalMilliseconds} -c lock_timeout=10000"
-            + " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=30000";
-        connection.Options = limits + " -c idle_in_transaction_session_timeout=4000";
+        // it is there, four seconds without a word in the middle of a transaction tell: its body talks to the database and to nothing else. Whoever
+        // reads slowly has longer: to TCP a reader that rests looks like one that is gone.
+        var limits = $"{connection.Options} -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=30000";
+        connection.Options = $"{limits} -c statement_timeout={(long)options.StatementTimeout.TotalMilliseconds} -c lock_timeout=10000"
+            + $" -c idle_in_transaction_session_timeout={(long)SilenceLimit.TotalMilliseconds}";
         ReconnectTime = options.ConnectTimeout + TimeSpan.FromSeconds(1);
         _where = $"{connection.Host}:{connection.Port}/{connection.Database}";
         // Its metrics carry a name instead of the whole connection string.
         Source = new NpgsqlDataSourceBuilder(connection.ConnectionString) { Name = "tandem" }.Build();
-        // Migrations are not run again.
-        connection.Options = limits + " -c idle_in_transaction_session_timeout=60000";
+        // Migrations and copies take as long as they take, and are not run again.
+        connection.Options = limits + " -c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=60000";
         connection.Pooling = false;
         connection.KeepAlive = 5;
         Alone = new NpgsqlDataSourceBuilder(connection.ConnectionString) { Name = "tandem alone" }.Build();
@@ -129,7 +135,7 @@ sealed class PostgresServer : IAsyncDisposable, IDisposable
     public Exception Explain(Exception e) => e switch
     {
         PostgresException { SqlState: [.. "23", _, _, _] } error => new ConstraintViolationException(error.MessageText, e),
-        PostgresException { SqlState: PostgresErrorCodes.QueryCanceled or "55P03" } => new StoreUnavailableException(Name, "A statement took longer than it may; try again in a moment.", e),
+        PostgresException { SqlState: PostgresErrorCodes.QueryCanceled or "55P03" } => new StoreUnavailableException(Name, "A statement took longer than it may (Postgres:StatementTimeout); try again in a moment.", e),
         PostgresException { SqlState: PostgresErrorCodes.DiskFull } => new StoreUnavailableException(Name, "The disk of the database server is full; free some space and try again.", e),
         PostgresException { SqlState: "25006" } => new StoreUnavailableException(Name, $"The server {_where} only reads: name the primary in Postgres:ConnectionString.", e),
         PostgresException { SqlState: PostgresErrorCodes.TooManyConnections } =>
@@ -141,6 +147,7 @@ sealed class PostgresServer : IAsyncDisposable, IDisposable
         CommitInDoubtException => new StoreUnavailableException(
             Name, "The connection broke while the change was being committed, and it is not known whether it was kept. Look before you send it again, or repeat it with its Idempotency-Key.", e)
         { IsInDoubt = true },
+        SlowBodyException => new StoreUnavailableException(Name, e.Message, e),
         _ when IsAway(e) => new StoreUnavailableException(Name, $"The database server {_where} does not answer; try again in a moment.", e),
         _ => e,
     };

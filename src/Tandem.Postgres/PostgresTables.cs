@@ -9,8 +9,8 @@ namespace Tandem.Postgres;
 /// <summary>The tables of a PostgreSQL database, for backup, restore and grow: read in one snapshot, filled by COPY.</summary>
 sealed class PostgresTables(PostgresServer server) : StoreTables
 {
-    // A copy takes as long as it takes, and its session waits while files are copied on another; times are UTC on both ends.
-    const string Session = "set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0; set tcp_user_timeout = 0; set time zone 'UTC'";
+    // The session of a copy waits while files are copied on another; times are UTC on both ends.
+    const string Session = "set idle_in_transaction_session_timeout = 0; set tcp_user_timeout = 0; set time zone 'UTC'";
 
     static readonly TimeSpan LookInterval = TimeSpan.FromMilliseconds(100);
 

@@ -75,6 +75,28 @@ public sealed class DatabaseNetworkTests
         await load.StopAndCheckAsync();
     }
 
+    [Fact]
+    public async Task A_request_whose_statement_is_in_flight_when_the_database_falls_silent_waits_twenty_seconds_at_most()
+    {
+        await using var store = await SharedStore.MakeAsync();
+        await using var network = FlakyProxy.ToPostgres(store.ConnectionString);
+        await using var role = await Split.RoleAsync(store, Split.FreePort(), network);
+        // Straight to the process: no gateway looks after it.
+        await using var load = await Load.StartAsync(role, repeatsPosts: true, Unavailable);
+        await load.ChangeAsync(40);
+        load.TakeSlowest();
+        network.Freeze();
+        await load.AnswersAllAsync();
+        var slowest = load.TakeSlowest();
+        TestContext.Current.SendDiagnosticMessage($"The slowest answer on default settings, with the database silent, took {slowest.TotalSeconds:0.00} s");
+        // Five more for a busy machine.
+        Assert.InRange(slowest, TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(25));
+        Assert.NotEmpty(load.Refusals);
+        network.Pass();
+        await MovesAsync(load, "silent");
+        await load.StopAndCheckAsync();
+    }
+
     static Task UntilRefusedAsync(Load load, int more)
     {
         var goal = load.Refusals.Values.Sum() + more;

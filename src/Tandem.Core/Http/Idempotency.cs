@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Diagnostics;
 using System.Globalization;
 using System.Reflection;
 using System.Security.Cryptography;
@@ -123,6 +124,9 @@ public sealed class IdempotencyKey : IEndpointParameterMetadataProvider
 /// <summary>Transactions that happen once per key.</summary>
 public static class Idempotency
 {
+    // A connection that breaks is found out about at once; a store that fell silent has kept the client waiting for longer than this already.
+    static readonly TimeSpan LookAgain = TimeSpan.FromSeconds(5);
+
     /// <summary>
     /// <see cref="Db.InTransactionAsync{T}"/>, once per key: a repetition gets the first one's result and runs nothing. Of two at the same time
     /// the second waits for the first. The result is kept as JSON; the handler makes its answer from it and from nothing else.
@@ -141,13 +145,14 @@ public static class Idempotency
 
     static async Task<T?> KeyedAsync<T>(Db db, IdempotencyKey key, Func<Transaction, Task<T?>> body, CancellationToken ct) where T : class
     {
+        var started = Stopwatch.GetTimestamp();
         try
         {
             return await OnceAsync();
         }
-        catch (StoreUnavailableException e) when (e.IsInDoubt)
+        catch (StoreUnavailableException e) when (e.IsInDoubt && Stopwatch.GetElapsedTime(started) < LookAgain)
         {
-            // Its key tells what became of it, as it would tell the client that came again.
+            // Its key tells what became of it, as it tells the client that comes again.
             return await OnceAsync();
         }
 

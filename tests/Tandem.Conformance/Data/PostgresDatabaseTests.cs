@@ -113,6 +113,41 @@ public sealed class PostgresDatabaseTests : DatabasePromises
         Assert.Contains("longer than it may", slow.Message);
     }
 
+    [Fact]
+    public async Task A_migration_may_take_longer_than_a_statement_of_a_request()
+    {
+        await using var app = await Stores.StartAsync(null, null, "--Postgres:StatementTimeout", "00:00:01");
+        app.Services.GetRequiredService<Migrator>().Migrate([new Migration("tests/0001_slow.sql", "create table tests_slow as select pg_sleep(3)::text as slept")], [], wait: false);
+        Assert.Equal(1, await app.Db.FindAsync<long>(Sql.Raw("select count(*) from tests_slow"), Ct));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_transaction_whose_body_waits_for_something_else_runs_once_keeps_nothing_and_says_what_to_do(bool hasAnotherStatement)
+    {
+        await using var app = await Stores.StartAsync();
+        await app.Db.ExecuteAsync(Sql.Raw("create table tests_slow (text text not null)"), Ct);
+        var runs = 0;
+
+        var slow = await Assert.ThrowsAsync<StoreUnavailableException>(() => app.Db.InTransactionAsync(async tx =>
+        {
+            runs++;
+            var session = await tx.FindAsync<long>(Sql.Raw("insert into tests_slow values ('first') returning pg_backend_pid()"), Ct);
+            // As long as its something else takes: until the server has had enough.
+            await Eventually.TrueAsync(async () => await app.Db.FindAsync<long>($"select count(*) from pg_stat_activity where pid = {session}", Ct) == 0);
+            if (hasAnotherStatement)
+                await tx.ExecuteAsync(Sql.Raw("insert into tests_slow values ('second')"), Ct);
+            return true;
+        }, Ct));
+
+        Assert.Contains("silent for", slow.Message);
+        Assert.Contains("in a job that it enqueues", slow.Message);
+        Assert.False(slow.IsInDoubt);
+        Assert.Equal(1, runs);
+        Assert.Equal(0, await app.Db.FindAsync<long>(Sql.Raw("select count(*) from tests_slow"), Ct));
+    }
+
     [Theory]
     [InlineData("Host=127.0.0.1;Port=1;Username=x;Database=x", "does not answer")]
     [InlineData("Hots=127.0.0.1", "Postgres:ConnectionString cannot be read")]
