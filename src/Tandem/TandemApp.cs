@@ -246,6 +246,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
             services.AddHostedService<JobWorker>();
             services.AddHostedService<StoreGauges>();
             services.AddHostedService<IdempotencySweep>();
+            services.AddHostedService<JobSweep>();
             services.AddHostedService(p => p.GetRequiredService<Hop>());
             if (IsForwarding)
                 services.AddHostedService(p => p.GetRequiredService<DestinationWatch>());

@@ -145,4 +145,8 @@ public sealed class JobWorkerOptions
     /// <summary>No retry waits longer. Default 10 minutes; 1 second to 1 day.</summary>
     [Range(typeof(TimeSpan), "00:00:01", "1.00:00:00")]
     public TimeSpan RetryCap { get; set; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>How long a job is kept when it has been completed, cancelled or discarded. Default 30 days; 1 hour to 3650 days.</summary>
+    [Range(typeof(TimeSpan), "01:00:00", "3650.00:00:00")]
+    public TimeSpan Retention { get; set; } = TimeSpan.FromDays(30);
 }

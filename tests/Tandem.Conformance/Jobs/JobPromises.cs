@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Tandem.Core;
 using Tandem.Core.Data;
 using Tandem.Core.Jobs;
@@ -45,6 +46,40 @@ public abstract class JobPromises
         var id = await app.Db.InTransactionAsync(tx => tx.EnqueueAsync(new Work("x", FailFirst: 9), new JobOptions { MaxAttempts = 3 }, Ct), Ct);
         var job = await StateAsync(app, id, "discarded");
         Assert.Equal((3, "not yet"), (job.Attempt, job.Error));
+    }
+
+    [Fact]
+    public async Task What_finished_long_ago_is_deleted_and_nothing_else()
+    {
+        await using var app = await Stores.StartAsync();
+        var now = DateTime.UtcNow;
+        await app.Db.InTransactionAsync(async tx =>
+        {
+            // More than go at once.
+            for (var i = 0; i < 1201; i++)
+                await AddAsync(tx, "old", "completed", 40, 31);
+            foreach (var state in new[] { "cancelled", "discarded" })
+                await AddAsync(tx, "old", state, 40, 31);
+            foreach (var state in new[] { "available", "running" })
+                await AddAsync(tx, $"old {state}", state, 40, null);
+            await AddAsync(tx, "old, finished lately", "completed", 40, 29);
+            await AddAsync(tx, "new", "completed", 1, 0);
+            return true;
+        }, Ct);
+
+        await app.Services.GetServices<IHostedService>().OfType<JobSweep>().Single().SweepAsync(Ct);
+
+        Assert.Equal(["new", "old available", "old running", "old, finished lately"],
+            await app.Db.ListAsync<string>(Sql.Raw("select kind from jobs_queue order by kind"), Ct));
+
+        Task AddAsync(Transaction tx, string kind, string state, int createdDaysAgo, int? finishedDaysAgo)
+        {
+            var created = now.AddDays(-createdDaysAgo);
+            return tx.ExecuteAsync($"""
+                insert into jobs_queue (id, kind, payload, state, priority, run_at, max_attempts, created_at, finished_at)
+                values ({Guid.CreateVersion7(created)}, {kind}, {"{}"}, {state}, 0, {created}, 1, {created}, {(finishedDaysAgo is { } days ? now.AddDays(-days) : (DateTime?)null)})
+                """, Ct);
+        }
     }
 
     [Fact]
