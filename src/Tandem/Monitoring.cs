@@ -40,7 +40,7 @@ static class Monitoring
         // Tracing without an exporter would still cost half of a small request's time: it is on only where spans go somewhere.
         builder.Services.AddOpenTelemetry()
             .ConfigureResource(r => r.AddService(telemetry.ServiceName))
-            .WithTracing(t => t.AddSource([Telemetry.Name, .. parts.Observed])
+            .WithTracing(t => t.AddSource([Telemetry.Name, Telemetry.Name + ".*", .. parts.Observed])
                 // Asked by gateways and probes every second.
                 .AddAspNetCoreInstrumentation(o => o.Filter = c => !c.Request.Path.StartsWithSegments("/health"))
                 .AddHttpClientInstrumentation()

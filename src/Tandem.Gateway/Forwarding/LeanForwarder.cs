@@ -12,7 +12,7 @@ using Yarp.ReverseProxy.Model;
 namespace Tandem.Gateway.Forwarding;
 
 /// <summary>
-/// Sends the many plain requests on over HTTP/1.1 itself; everything else (upgrades, long or unmeasured bodies, Expect, trailers, https, recorded traces) is YARP's.
+/// Sends the many plain requests on over HTTP/1.1 itself; everything else (upgrades, long or unmeasured bodies, Expect, trailers, https) is YARP's.
 /// Routes, balancing and health stay YARP's for all. See docs/decisions/0012-lean-forwarder.md.
 /// </summary>
 sealed class LeanForwarder : IHttpForwarder, IDisposable
@@ -28,8 +28,7 @@ sealed class LeanForwarder : IHttpForwarder, IDisposable
 
     static readonly TimeSpan Sweep = TimeSpan.FromMilliseconds(250);
 
-    // Whoever records what HttpClient sends has a span for each request made there.
-    static readonly ActivitySource ClientSpans = new("System.Net.Http");
+    static readonly ActivitySource Spans = new("Tandem.Gateway");
 
     readonly IHttpForwarder _others;
     readonly IUpstreamTransport _transport;
@@ -58,7 +57,7 @@ sealed class LeanForwarder : IHttpForwarder, IDisposable
         HttpTransformer transformer, CancellationToken cancellationToken)
     {
         if (context.Features.Get<IReverseProxyFeature>()?.Route.Config.RouteId is { } name && _upstreams.TryGetValue(name, out var upstream)
-            && RequestHead.IsPlain(context) && !ClientSpans.HasListeners() && PoolOf(destinationPrefix) is { } pool)
+            && RequestHead.IsPlain(context) && PoolOf(destinationPrefix) is { } pool)
         {
             var head = new ArrayBufferWriter<byte>(1024);
             if (RequestHead.TryWrite(context, upstream, pool, head))
@@ -86,6 +85,8 @@ sealed class LeanForwarder : IHttpForwarder, IDisposable
 
     async Task<ForwarderError> ForwardAsync(HttpContext context, UpstreamOptions upstream, UpstreamPool pool, ArrayBufferWriter<byte> request)
     {
+        using var span = BeginSpan(context.Request, pool);
+        RequestHead.End(request);
         // Read whole, so that a client's faults are seen before the service hears anything.
         if (context.Request.ContentLength is > 0 and var length)
             await ReadBodyAsync(context, (int)length, request);
@@ -99,6 +100,7 @@ sealed class LeanForwarder : IHttpForwarder, IDisposable
                 try
                 {
                     await UseAsync(context, upstream, pool, connection, request.WrittenMemory);
+                    span?.SetTag("http.response.status_code", context.Response.StatusCode);
                     return ForwarderError.None;
                 }
                 catch (NothingHeardException) when (!connection.HasExpired && !aborted.IsCancellationRequested && IsIdempotent(context.Request.Method))
@@ -110,15 +112,22 @@ sealed class LeanForwarder : IHttpForwarder, IDisposable
             connection = null;
             connection = await pool.ConnectAsync(aborted);
             await UseAsync(context, upstream, pool, connection, request.WrittenMemory);
+            span?.SetTag("http.response.status_code", context.Response.StatusCode);
             return ForwarderError.None;
         }
         catch (Exception e) when (e is UpstreamException or IOException or OperationCanceledException)
         {
             if (connection is not null)
                 pool.Drop(connection);
-            return await FailAsync(context, connection, e);
+            var error = await FailAsync(context, connection, e);
+            span?.SetTag("error.type", error.ToString()).SetStatus(ActivityStatusCode.Error, e.Message);
+            return error;
         }
     }
+
+    /// <summary>What the trace shows of it, by the names of OpenTelemetry's conventions for HTTP clients; never the query, which may hold a token.</summary>
+    static Activity? BeginSpan(HttpRequest request, UpstreamPool pool) => Spans.StartActivity(request.Method, ActivityKind.Client)
+        ?.SetTag("http.request.method", request.Method).SetTag("server.address", pool.Service.Host).SetTag("server.port", pool.Service.Port);
 
     /// <summary>One exchange over a connection, and what becomes of it.</summary>
     static async Task UseAsync(HttpContext context, UpstreamOptions upstream, UpstreamPool pool, UpstreamConnection connection, ReadOnlyMemory<byte> request)

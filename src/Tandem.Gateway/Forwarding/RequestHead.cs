@@ -40,7 +40,7 @@ static class RequestHead
             && context.Features.Get<IHttpExtendedConnectFeature>() is not { IsExtendedConnect: true };
     }
 
-    /// <summary>Writes it.</summary>
+    /// <summary>Writes all but its end.</summary>
     /// <returns>False when something is in it that has to be looked at more closely: what was written is worth nothing then.</returns>
     public static bool TryWrite(HttpContext context, UpstreamOptions upstream, UpstreamPool pool, ArrayBufferWriter<byte> to)
     {
@@ -78,19 +78,25 @@ static class RequestHead
             return false;
         if (request.PathBase is { HasValue: true } prefix && !TryAdd(to, "X-Forwarded-Prefix", prefix.ToUriComponent()))
             return false;
-        if (Activity.Current is { IdFormat: ActivityIdFormat.W3C, Id: { } trace } activity)
-        {
-            AddOwn(to, HeaderNames.TraceParent, trace);
-            if (activity.TraceStateString is { Length: > 0 } state && !TryAdd(to, HeaderNames.TraceState, state))
-                return false;
-        }
-
         if (context.Features.Get<Caller>() is { } caller)
             foreach (var (name, value) in Identity.Of(caller))
                 if (!TryAdd(to, name, value))
                     return false;
-        to.Write("\r\n"u8);
         return true;
+    }
+
+    /// <summary>Ends it with the trace that goes on from here.</summary>
+    public static void End(ArrayBufferWriter<byte> to)
+    {
+        if (Activity.Current is { IdFormat: ActivityIdFormat.W3C, Id: { } trace } activity)
+        {
+            AddOwn(to, HeaderNames.TraceParent, trace);
+            // A state with what may not stand in a header is none (W3C Trace Context, 3.3).
+            if (activity.TraceStateString is { Length: > 0 } state)
+                TryAdd(to, HeaderNames.TraceState, state);
+        }
+
+        to.Write("\r\n"u8);
     }
 
     static bool TryAdd(ArrayBufferWriter<byte> to, string name, StringValues values)

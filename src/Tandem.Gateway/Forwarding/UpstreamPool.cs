@@ -10,7 +10,7 @@ sealed class UpstreamPool
     static readonly TimeSpan MaxIdle = TimeSpan.FromMinutes(1), ConnectTimeout = TimeSpan.FromSeconds(15);
 
     readonly IUpstreamTransport _transport;
-    readonly EndPoint _service;
+    readonly EndPoint _endPoint;
     readonly ConcurrentDictionary<UpstreamConnection, bool> _open = new();
     readonly Lock _lock = new();
     readonly List<UpstreamConnection> _idle = [];
@@ -21,8 +21,12 @@ sealed class UpstreamPool
         _transport = transport;
         Host = System.Text.Encoding.ASCII.GetBytes(prefix.IsDefaultPort ? prefix.IdnHost.Contains(':') ? $"[{prefix.IdnHost}]" : prefix.IdnHost : prefix.Authority);
         Base = System.Text.Encoding.ASCII.GetBytes(prefix.AbsolutePath.TrimEnd('/'));
-        _service = IPAddress.TryParse(prefix.IdnHost, out var address) ? new IPEndPoint(address, prefix.Port) : new DnsEndPoint(prefix.IdnHost, prefix.Port);
+        Service = (prefix.IdnHost, prefix.Port);
+        _endPoint = IPAddress.TryParse(prefix.IdnHost, out var address) ? new IPEndPoint(address, prefix.Port) : new DnsEndPoint(prefix.IdnHost, prefix.Port);
     }
+
+    /// <summary>Where it listens.</summary>
+    public (string Host, int Port) Service { get; }
 
     /// <summary>What the service hears in Host.</summary>
     public byte[] Host { get; }
@@ -57,7 +61,7 @@ sealed class UpstreamPool
         timeout.CancelAfter(ConnectTimeout);
         try
         {
-            var connection = new UpstreamConnection(await _transport.ConnectAsync(_service, timeout.Token), _transport);
+            var connection = new UpstreamConnection(await _transport.ConnectAsync(_endPoint, timeout.Token), _transport);
             _open.TryAdd(connection, true);
             return connection;
         }

@@ -1,10 +1,12 @@
 using System.Diagnostics;
+using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Tandem.Core.Data;
+using Tandem.Tests.Gateway;
 
 namespace Tandem.Tests.Host;
 
@@ -125,6 +127,38 @@ public sealed class MonitoringTests
 
         foreach (var service in new[] { "TraceService", "MetricsService", "LogsService" })
             Assert.Contains(collector.Received, r => r.Service == service && r.Body.Length > 100);
+    }
+
+    [Fact]
+    public async Task A_request_that_is_sent_on_has_a_span_that_the_service_hears_of()
+    {
+        await using var collector = await OtlpCollector.StartAsync();
+        var heard = "";
+        await using var service = new RawService(async (connection, number) =>
+        {
+            heard = (await connection.HearAsync())!;
+            await connection.SayAsync(number == 0 ? "HTTP/1.1 201 Made\r\nContent-Length: 0\r\n\r\n" : "nothing");
+        });
+        using var own = new Activity("look").SetIdFormat(ActivityIdFormat.W3C);
+        own.ActivityTraceFlags = ActivityTraceFlags.Recorded;
+        await using (var app = await TestApp.StartAsync(null, null, "--Telemetry:OtlpEndpoint", collector.Address,
+            "--Gateway:Upstreams:svc:Path", "/svc", "--Gateway:Upstreams:svc:Addresses:0", service.Address, "--Gateway:Upstreams:svc:Open", "true"))
+        {
+            own.Start();
+            Assert.Equal(HttpStatusCode.Created, (await app.Http.GetAsync("/svc/good", Ct)).StatusCode);
+            var (first, _) = (heard, await (await app.Http.GetAsync("/svc/bad", Ct)).ShouldBeProblemAsync(502, "gateway/upstream-down"));
+            own.Stop();
+            heard = first + heard;
+        }
+
+        var spans = collector.Spans.Where(s => s.TraceId == own.TraceId.ToHexString()).ToList();
+        var sent = spans.Where(s => s.Source == "Tandem.Gateway").ToList();
+        Assert.Equal(2, sent.Count);
+        foreach (var span in sent)
+        {
+            Assert.Contains($"\r\ntraceparent: 00-{span.TraceId}-{span.Id}-01\r\n", heard);
+            Assert.Contains(spans, s => s.Source == "Microsoft.AspNetCore" && s.Id == span.Parent);
+        }
     }
 
     [Fact]
