@@ -122,7 +122,7 @@ public static class BenchCommand
         {
             [OpenLoopProcess.Name, .. var rest] => OpenLoopProcess.RunAsync(rest, ct),
             [ProxyPeers.Yarp, .. var rest] => Work.BareYarp.RunAsync(rest, ct),
-            [HttpPeers.Cached, var port, var data] => serve(["serve", "--urls", $"http://127.0.0.1:{port}", "--data", data], new Work.CachedReads()),
+            [HttpPeers.Cached, var port, var data] => serve(["serve", "--urls", $"http://127.0.0.1:{port}", "--data", data, "--Log:Level", "Warning"], new Work.CachedReads()),
             ["work", "ingest"] => Task.Run(() => Work.Workloads.Serve(new Work.IngestWork().Phase), ct),
             ["work", var name] => Task.Run(() => Work.Workloads.Run(name), ct),
             var other => throw new IOException($"bench has no part {string.Join(' ', other ?? [])}"),

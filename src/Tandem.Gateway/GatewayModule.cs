@@ -59,15 +59,6 @@ public sealed class GatewayModule : Module
             Upstreams.Map(routes, _options.Upstreams);
     }
 
-    /// <summary>Whether the request is one of those that are only sent on, if no endpoint of the program has the same path.</summary>
-    internal bool IsSentOn(HttpContext context)
-    {
-        foreach (var (_, upstream) in _options.Upstreams)
-            if (context.Request.Path.StartsWithSegments(upstream.Path))
-                return RequestHead.IsPlain(context);
-        return false;
-    }
-
     List<System.Net.IPNetwork> Networks() => [.. _options.TrustedProxies.Select(text =>
         System.Net.IPNetwork.TryParse(text.Contains('/') ? text : text + (text.Contains(':') ? "/128" : "/32"), out var network)
             ? network

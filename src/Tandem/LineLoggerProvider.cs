@@ -1,9 +1,9 @@
 using System.Buffers;
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
-using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 
 namespace Tandem;
@@ -18,20 +18,25 @@ sealed record LogTarget(bool IsError)
 
 /// <summary>Writes the log, a line each: readable on a terminal, JSON otherwise.</summary>
 /// <remarks>
-/// One thread writes, in batches, so that a request never waits for the terminal. When it cannot keep up, lines are dropped and counted:
-/// a stuck pipe must not stop the server.
+/// One task writes, all that has come at once and then not for a few milliseconds, so that a request neither waits for the terminal nor wakes anybody. When it cannot
+/// keep up, lines are dropped and counted: a stuck pipe must not stop the server.
 /// </remarks>
 sealed class LineLoggerProvider : ILoggerProvider
 {
-    const int MaxWaiting = 8192;
+    const int MaxWaitingBytes = 2 * 1024 * 1024, UsualBytes = 64 * 1024;
 
-    readonly Channel<byte[]> _lines = Channel.CreateBounded<byte[]>(new BoundedChannelOptions(MaxWaiting) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
+    static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(5);
+
+    readonly Lock _lock = new();
+    readonly SemaphoreSlim _something = new(0);
     readonly Stream _output;
     readonly TimeProvider _clock;
     readonly bool _json;
     readonly bool _colour;
     readonly Task _writing;
+    ArrayBufferWriter<byte> _waiting = new(), _written = new();
     long _dropped;
+    bool _isClosed;
 
     public LineLoggerProvider(LogOptions options, LogTarget target, TimeProvider clock)
     {
@@ -46,31 +51,71 @@ sealed class LineLoggerProvider : ILoggerProvider
 
     async Task WriteAsync()
     {
-        while (await _lines.Reader.WaitToReadAsync())
+        while (true)
         {
-            while (_lines.Reader.TryRead(out var line))
-                await _output.WriteAsync(line);
-            if (Interlocked.Exchange(ref _dropped, 0) is > 0 and var dropped)
-                await _output.WriteAsync(Encoding.UTF8.GetBytes($"{dropped} log lines were dropped: the output does not take them fast enough.\n"));
-            await _output.FlushAsync();
+            await _something.WaitAsync();
+            long dropped;
+            bool isClosed;
+            lock (_lock)
+            {
+                (_waiting, _written) = (_written, _waiting);
+                (dropped, _dropped, isClosed) = (_dropped, 0, _isClosed);
+            }
+
+            if (dropped > 0)
+                _written.Write(Encoding.UTF8.GetBytes($"{dropped} log lines were dropped: the output does not take them fast enough.\n"));
+            if (_written.WrittenCount > 0)
+            {
+                await _output.WriteAsync(_written.WrittenMemory);
+                await _output.FlushAsync();
+            }
+
+            if (isClosed)
+                return;
+            if (_written.Capacity > UsualBytes)
+                _written = new();
+            _written.ResetWrittenCount();
+            await Task.Delay(Pause);
         }
     }
 
-    void Add(byte[] line)
+    void Add(ReadOnlySpan<byte> line)
     {
-        if (!_lines.Writer.TryWrite(line))
-            Interlocked.Increment(ref _dropped);
+        bool isFirst;
+        lock (_lock)
+        {
+            if (_isClosed)
+                return;
+            if (_waiting.WrittenCount + line.Length > MaxWaitingBytes)
+            {
+                _dropped++;
+                return;
+            }
+
+            isFirst = _waiting.WrittenCount == 0;
+            _waiting.Write(line);
+        }
+
+        if (isFirst)
+            _something.Release();
     }
 
     public void Dispose()
     {
-        _lines.Writer.TryComplete();
+        lock (_lock)
+            _isClosed = true;
+        _something.Release();
         // A stuck terminal must not keep the process from ending.
         _writing.Wait(TimeSpan.FromSeconds(2));
     }
 
     sealed class Line(LineLoggerProvider owner, string category) : ILogger
     {
+        static readonly ConcurrentDictionary<string, string> Names = new();
+
+        [ThreadStatic]
+        static (ArrayBufferWriter<byte> Buffer, Utf8JsonWriter Json)? _free;
+
         public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
 
         public bool IsEnabled(LogLevel logLevel) => logLevel != LogLevel.None;
@@ -78,7 +123,10 @@ sealed class LineLoggerProvider : ILoggerProvider
         public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {
             var now = owner._clock.GetUtcNow();
-            owner.Add(owner._json ? Json(now, logLevel, eventId, state, exception, formatter) : Text(now, logLevel, formatter(state, exception), exception));
+            if (owner._json)
+                Json(now, logLevel, eventId, state, exception, formatter);
+            else
+                owner.Add(Text(now, logLevel, formatter(state, exception), exception));
         }
 
         byte[] Text(DateTimeOffset now, LogLevel level, string message, Exception? exception)
@@ -95,30 +143,34 @@ sealed class LineLoggerProvider : ILoggerProvider
             return Encoding.UTF8.GetBytes(text.ToString());
         }
 
-        byte[] Json<TState>(DateTimeOffset now, LogLevel level, EventId id, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        void Json<TState>(DateTimeOffset now, LogLevel level, EventId id, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {
-            var buffer = new ArrayBufferWriter<byte>(256);
-            using (var json = new Utf8JsonWriter(buffer))
-            {
-                json.WriteStartObject();
-                json.WriteString("time", now.UtcDateTime);
-                json.WriteString("level", level switch { LogLevel.Information => "info", LogLevel.Warning => "warning", LogLevel.Error => "error", LogLevel.Critical => "critical", _ => "debug" });
-                json.WriteString("message", formatter(state, exception));
-                json.WriteNumber("event", id.Id);
-                json.WriteString("source", category);
-                if (Activity.Current is { } activity)
-                    json.WriteString("trace_id", activity.TraceId.ToString());
-                if (state is IReadOnlyList<KeyValuePair<string, object?>> values)
-                    foreach (var (name, value) in values)
-                        if (name is not ("{OriginalFormat}" or "TraceId"))
-                            Write(json, Core.Data.Rows.Snake(name), value);
-                if (exception is not null)
-                    json.WriteString("exception", exception.ToString());
-                json.WriteEndObject();
-            }
-
+            // What is formatted may log while it is: then this thread's writer is in use.
+            var (buffer, json) = _free ?? (new ArrayBufferWriter<byte>(512), new Utf8JsonWriter(Stream.Null));
+            _free = null;
+            json.Reset(buffer);
+            json.WriteStartObject();
+            json.WriteString("time", now.UtcDateTime);
+            json.WriteString("level", level switch { LogLevel.Information => "info", LogLevel.Warning => "warning", LogLevel.Error => "error", LogLevel.Critical => "critical", _ => "debug" });
+            json.WriteString("message", formatter(state, exception));
+            json.WriteNumber("event", id.Id);
+            json.WriteString("source", category);
+            if (Activity.Current is { } activity)
+                json.WriteString("trace_id", activity.TraceId.ToHexString());
+            if (state is IReadOnlyList<KeyValuePair<string, object?>> values)
+                for (var i = 0; i < values.Count; i++)
+                    if (values[i] is { Key: not ("{OriginalFormat}" or "TraceId") } value)
+                        Write(json, Names.GetOrAdd(value.Key, Core.Data.Rows.Snake), value.Value);
+            if (exception is not null)
+                json.WriteString("exception", exception.ToString());
+            json.WriteEndObject();
+            json.Flush();
             buffer.Write("\n"u8);
-            return buffer.WrittenSpan.ToArray();
+            owner.Add(buffer.WrittenSpan);
+            if (buffer.Capacity > UsualBytes)
+                return;
+            buffer.ResetWrittenCount();
+            _free = (buffer, json);
         }
 
         static void Write(Utf8JsonWriter json, string name, object? value)

@@ -334,15 +334,14 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         app.Use(Health.AnswerAlive);
         // What stands above never blocks a thread.
         var serving = others.Where(m => _server.Runs(m.Name)).ToList();
-        // A request that is only sent on waits for nothing but sockets. What a module of the program's user puts in its way may block a thread.
-        var sendsOn = serving.All(m => m is RealtimeModule || m.GetType().GetMethod(nameof(Module.Use))!.DeclaringType == typeof(Module));
-        var door = sendsOn ? doors.FirstOrDefault(m => _server.Runs(m.Name)) : null;
-        app.UseMiddleware<OffLoop>((HttpContext context) => door?.IsSentOn(context) == true);
+        // What a module of the program's user puts in every request's way may block.
+        if (!serving.All(m => m is RealtimeModule || m.GetType().GetMethod(nameof(Module.Use))!.DeclaringType == typeof(Module)))
+            app.UseMiddleware<OffLoop>((HttpContext _) => false);
         foreach (var module in serving)
             module.Use(app);
         app.UseRouting();
-        // The path may be that of another endpoint all the same.
-        app.UseMiddleware<OffLoop>((HttpContext context) => context.GetEndpoint()?.Metadata.GetMetadata<SentOn>() is not null);
+        // What is only sent on waits for nothing but sockets.
+        app.UseMiddleware<OffLoop>((HttpContext context) => context.GetEndpoint()?.Metadata is { } of && (of.GetMetadata<StaysOnLoop>() is not null || of.GetMetadata<SentOn>() is not null));
         app.UseRequestTimeouts();
         app.UseMiddleware<EdgeMiddleware>();
         app.UseAuthorization();
@@ -350,6 +349,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         var routes = app.MapGroup("");
         routes.AddEndpointFilterFactory(ValidationFilter.Create);
         ((IEndpointConventionBuilder)routes).Finally(ApiDocs.Include);
+        ((IEndpointConventionBuilder)routes).Finally(WholeAnswer.Mark);
         Health.Map(routes);
         Operations.Map(routes);
         ApiDocs.Map(routes);

@@ -6,7 +6,8 @@ static class HttpPeers
     // Debian's Go libraries lie in a GOPATH.
     const string Go = "GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS=-buildvcs=false go build -o";
 
-    public static readonly Peer Tandem = new(Peer.Tandem, "Tandem", "{tandem} serve --urls http://127.0.0.1:{port} --data {data}");
+    // The others write no access log either.
+    public static readonly Peer Tandem = new(Peer.Tandem, "Tandem", "{tandem} serve --urls http://127.0.0.1:{port} --data {data} --Log:Level Warning");
 
     /// <summary>The same program with one endpoint more, that answers out of a <c>Cache</c>: what a user maps, with all that stands before it.</summary>
     public static readonly Peer TandemCached = new("tandem-cached", "Tandem, the cached read", $"{{tandem}} bench child {Cached} {{port}} {{data}}");

@@ -15,7 +15,7 @@ static class ProxyPeers
     [
         new(Peer.Tandem, "Tandem's gateway",
             HttpPeers.Tandem.Start + " --Gateway:Upstreams:service:Path /service --Gateway:Upstreams:service:Addresses:0 http://{backend}"
-                + " --Gateway:Upstreams:service:StripPath false --Gateway:Upstreams:service:Open true --Log:Level Warning") { HealthPath = Health },
+                + " --Gateway:Upstreams:service:StripPath false --Gateway:Upstreams:service:Open true") { HealthPath = Health },
         new("nginx", "nginx", "/usr/sbin/nginx -c {config}", "nginx-light", "nginx") { Config = "nginx.conf", HealthPath = Health },
         new("haproxy", "HAProxy", "/usr/sbin/haproxy -db -f {config}", "haproxy") { Config = "haproxy.cfg", HealthPath = Health },
         new("caddy", "Caddy", "caddy run --adapter caddyfile --config {config}", "caddy") { Config = "Caddyfile", HealthPath = Health },

@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Tandem.Core;
 using Tandem.Core.Cache;
+using Tandem.Core.Http;
 
 namespace Tandem.Bench.Work;
 
@@ -16,7 +17,7 @@ sealed class CachedReads : Module
 
     public override string Name => "cached";
 
-    public override void Map(IEndpointRouteBuilder routes) => routes.MapGet("/cached/{key}", Read).AllowAnonymous();
+    public override void Map(IEndpointRouteBuilder routes) => routes.MapGet("/cached/{key}", Read).AllowAnonymous().NeverBlocks();
 
     static ValueTask<CachedEntry> Read(string key, Cache<string, CachedEntry> cache, CancellationToken ct) =>
         cache.GetOrComputeAsync(key, static (k, _) => ValueTask.FromResult(new CachedEntry(k, $"value-{k[1..]}")), cancellationToken: ct);

@@ -81,6 +81,8 @@ public sealed class Cache<TKey, TValue> where TKey : notnull
 
     async ValueTask<CacheEntry<TValue>?> ComputeAsync(string text, TKey key, Func<TKey, CancellationToken, ValueTask<TValue>> compute, CancellationToken ct)
     {
+        // Whoever asks may be on an event loop (NeverBlocks); what computes may block.
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         while (true)
         {
             var mine = await _peers.TakeTurnAsync(text, ct);

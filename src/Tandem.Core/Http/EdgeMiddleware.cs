@@ -24,6 +24,7 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
         }
 
         ReadOnlyMemory<byte>? body = null;
+        var answer = WholeAnswer.Begin(context, endpoint);
         try
         {
             if (endpoint?.Metadata.GetMetadata<IAcceptsMetadata>() is { RequestType: not null } accepts && accepts.RequestType != typeof(IFormFile))
@@ -32,12 +33,22 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
             if (context.Response is { HasStarted: false, StatusCode: >= 400, ContentType: null, ContentLength: null })
                 await Refused(context).ExecuteAsync(context);
         }
-        catch (Exception e) when (!context.Response.HasStarted)
+        catch (Exception e) when (!context.Response.HasStarted && answer?.HasContent != true)
         {
             if (context.RequestAborted.IsCancellationRequested && (e is IOException || e is OperationCanceledException && IsClientGone(context)))
                 return;
             var result = Explain(context, e, body);
             await result.ExecuteAsync(context);
+        }
+        catch when (answer?.HasContent == true)
+        {
+            // A client must not take what there is for the whole: once it has begun, Kestrel breaks it off.
+            await context.Response.StartAsync(CancellationToken.None);
+            throw;
+        }
+        finally
+        {
+            answer?.End(context);
         }
     }
 

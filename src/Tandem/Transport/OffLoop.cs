@@ -1,4 +1,6 @@
+using System.Diagnostics;
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Logging;
 
 namespace Tandem.Transport;
 
@@ -7,10 +9,16 @@ namespace Tandem.Transport;
 /// moment: on the loop thousands of other connections would wait with it.
 /// </summary>
 /// <param name="stays">Which requests may go on where they are: what comes next never blocks a thread for them.</param>
-sealed class OffLoop(RequestDelegate next, Func<HttpContext, bool> stays)
+sealed partial class OffLoop(RequestDelegate next, Func<HttpContext, bool> stays, ILogger<OffLoop> logger)
 {
-    public Task InvokeAsync(HttpContext context) =>
-        context.Features.Get<ILoopFeature>() is { StaysOnLoop: true } connection && !stays(context) ? LeaveAsync(context, connection) : next(context);
+    static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(50);
+    static readonly TimeSpan WarningInterval = TimeSpan.FromMinutes(1);
+
+    long _warnedAt;
+
+    public Task InvokeAsync(HttpContext context) => context.Features.Get<ILoopFeature>() is { StaysOnLoop: true } connection
+        ? stays(context) ? Stay(context) : LeaveAsync(context, connection)
+        : next(context);
 
     async Task LeaveAsync(HttpContext context, ILoopFeature connection)
     {
@@ -26,4 +34,24 @@ sealed class OffLoop(RequestDelegate next, Func<HttpContext, bool> stays)
             connection.StaysOnLoop = true;
         }
     }
+
+    Task Stay(HttpContext context)
+    {
+        var started = Stopwatch.GetTimestamp();
+        var answer = next(context);
+        var took = Stopwatch.GetElapsedTime(started);
+        if (took > Patience && EventLoop.IsCurrent)
+            Warn(context, took);
+        return answer;
+    }
+
+    void Warn(HttpContext context, TimeSpan took)
+    {
+        var before = Volatile.Read(ref _warnedAt);
+        if ((before == 0 || Stopwatch.GetElapsedTime(before) > WarningInterval) && Interlocked.CompareExchange(ref _warnedAt, Stopwatch.GetTimestamp(), before) == before)
+            Blocked(logger, context.GetEndpoint()?.DisplayName ?? context.Request.Path, took.TotalMilliseconds);
+    }
+
+    [LoggerMessage(1121, LogLevel.Warning, "{Endpoint} held the thread of an event loop for {Milliseconds:0} ms, and other connections waited: what may block must not say NeverBlocks()")]
+    static partial void Blocked(ILogger logger, string endpoint, double milliseconds);
 }
