@@ -51,7 +51,7 @@ static class UserCommands
             if (await FindAsync(services, parsed, email, ct) is not { } account)
                 return Failed;
             var now = services.GetRequiredService<TimeProvider>().UtcNow();
-            if (await services.GetRequiredService<Sessions>().OpenAsync(account.Id, null, names, null, life, now, ct) is not { } session)
+            if (await services.GetRequiredService<Sessions>().OpenAsync(account.Id, null, null, names, null, life, now, ct) is not { } session)
                 return Refuse(parsed, $"{account.Email} is not active; first: tandem user activate {account.Email}");
             var token = await services.GetRequiredService<AccessTokens>().MakeAsync(session, now, life, ct);
             Out(parsed).WriteLine(parsed.GetValue(json)
