@@ -131,7 +131,8 @@ sealed class UserTable(Db db, Sessions sessions)
         return true;
     }, ct);
 
-    static async Task KeepAnAdministratorAsync(Transaction tx, Account account, CancellationToken ct)
+    /// <exception cref="ProblemException">It is the last active administrator.</exception>
+    public static async Task KeepAnAdministratorAsync(Transaction tx, Account account, CancellationToken ct)
     {
         if (account is { IsAdministrator: true, IsActive: true } && await tx.FindAsync<long>(
             $"select count(*) from users_accounts where is_administrator and is_active and id <> {account.Id}", ct) == 0)
