@@ -61,8 +61,10 @@ sealed class ImportTable(Db db, Sessions sessions)
         }
 
         // As everywhere where an account is decided on: a write first, so that what is read of it stays true.
-        if (await tx.FindAsync<WholeAccount>($"update users_accounts set id = id where email = {user.Email} returning {Columns}") is { } account)
-            return settings.Update ? await UpdateAsync(tx, account, user, source, settings) : new Stored(Outcome.AlreadyThere);
+        if (settings.Update && await tx.FindAsync<WholeAccount>($"update users_accounts set id = id where email = {user.Email} returning {Columns}") is { } account)
+            return await UpdateAsync(tx, account, user, source, settings);
+        if (await tx.FindAsync<long>($"select count(*) from users_accounts where email = {user.Email}") > 0)
+            return new Stored(Outcome.AlreadyThere);
         if (await HolderAsync(tx, source, user.ExternalId) is { } holder)
             return new Stored(Outcome.Refused, "external_id", $"belongs to account {holder} already, which has another e-mail");
         return new Stored(Outcome.Refused, "id", $"{user.Id} belongs to an account already, which has another e-mail");
