@@ -6,6 +6,7 @@ using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
 using Tandem.Core.Http;
+using Tandem.Users.Import;
 using Tandem.Users.Tokens;
 
 namespace Tandem.Users;
@@ -27,6 +28,8 @@ static class UserCommands
         Switch(host, "activate", "Let a deactivated account sign in again", new AccountChange(IsActive: true)),
         Switch(host, "promote", "Make an account administrator, from its next sign-in or refresh on", new AccountChange(IsAdministrator: true)),
         Switch(host, "demote", "Make an administrator a plain account, and end its sessions", new AccountChange(IsAdministrator: false)),
+        ImportCommand.Make(host),
+        ExportCommand.Make(host),
     };
 
     public static Command Token(ICommandHost host)
@@ -51,7 +54,7 @@ static class UserCommands
             if (await FindAsync(services, parsed, email, ct) is not { } account)
                 return Failed;
             var now = services.GetRequiredService<TimeProvider>().UtcNow();
-            if (await services.GetRequiredService<Sessions>().OpenAsync(account.Id, null, names, null, life, now, ct) is not { } session)
+            if (await services.GetRequiredService<Sessions>().OpenAsync(account.Id, null, null, names, null, life, now, ct) is not { } session)
                 return Refuse(parsed, $"{account.Email} is not active; first: tandem user activate {account.Email}");
             var token = await services.GetRequiredService<AccessTokens>().MakeAsync(session, now, life, ct);
             Out(parsed).WriteLine(parsed.GetValue(json)
@@ -222,5 +225,5 @@ static class UserCommands
     static TextWriter Out(ParseResult parsed) => parsed.InvocationConfiguration.Output;
 
     /// <summary>A name that somebody chose must not move the cursor of the operator's terminal.</summary>
-    static string Printable(string text) => string.Concat(text.Select(c => char.IsControl(c) ? '?' : c));
+    public static string Printable(string text) => string.Concat(text.Select(c => char.IsControl(c) ? '?' : c));
 }

@@ -20,6 +20,9 @@ sealed class UserTable(Db db, Sessions sessions)
     public Task<Credentials?> FindCredentialsAsync(string email, CancellationToken ct) =>
         db.FindAsync<Credentials>($"select id, password_hash, is_active from users_accounts where email = {Fold(email)}", ct);
 
+    public Task<Credentials?> FindCredentialsAsync(long id, CancellationToken ct) =>
+        db.FindAsync<Credentials>($"select id, password_hash, is_active from users_accounts where id = {id}", ct);
+
     /// <returns>A page by id, and how many accounts there were at the same instant.</returns>
     public async Task<(List<Account> Page, long Total)> ListAsync(int skip, int limit, CancellationToken ct)
     {
@@ -128,11 +131,8 @@ sealed class UserTable(Db db, Sessions sessions)
         return true;
     }, ct);
 
-    /// <summary>Stores the same password under a stronger hash, unless it was changed meanwhile.</summary>
-    public Task RehashAsync(long id, string old, string hash, CancellationToken ct) =>
-        db.ExecuteAsync($"update users_accounts set password_hash = {hash} where id = {id} and password_hash = {old}", ct);
-
-    static async Task KeepAnAdministratorAsync(Transaction tx, Account account, CancellationToken ct)
+    /// <exception cref="ProblemException">It is the last active administrator.</exception>
+    public static async Task KeepAnAdministratorAsync(Transaction tx, Account account, CancellationToken ct)
     {
         if (account is { IsAdministrator: true, IsActive: true } && await tx.FindAsync<long>(
             $"select count(*) from users_accounts where is_administrator and is_active and id <> {account.Id}", ct) == 0)

@@ -3,6 +3,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
 using Tandem.Core.Configuration;
 using Tandem.Core.Http;
+using Tandem.Users.Import;
 using Tandem.Users.Tokens;
 
 namespace Tandem.Users;
@@ -22,6 +23,7 @@ public sealed class UsersModule : Module
         if (!Uri.TryCreate(options.Issuer, UriKind.Absolute, out var issuer) || issuer.Scheme is not ("http" or "https") || issuer.Query.Length + issuer.Fragment.Length > 0)
             throw new ConfigurationException($"Users:Issuer must be an http or https address without query and fragment; it is \"{options.Issuer}\".");
         module.Services.AddSingleton<UserTable>();
+        module.Services.AddSingleton<ImportTable>();
         module.Services.AddSingleton<Passwords>();
         module.Services.AddSingleton<SignInLimits>();
         module.Services.AddSingleton<Keys>();

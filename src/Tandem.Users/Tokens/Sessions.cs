@@ -16,16 +16,18 @@ sealed class Sessions(Db db, Revocations revocations, IBackplane backplane, User
 
     /// <summary>Opens a session, unless the account was deactivated or its password changed since <paramref name="passwordHash"/> was read.</summary>
     /// <param name="passwordHash">The hash that the password was checked against; null where none was (a command of the operator).</param>
+    /// <param name="better">Another hash of the same password, to be stored instead; null: the stored one stays.</param>
     /// <param name="scopes">What its tokens allow instead of all that the account may do; null: all.</param>
     /// <param name="address">Where the sign-in came from.</param>
     /// <param name="accessLifetime">Of its first access token.</param>
-    public Task<Session?> OpenAsync(long accountId, string? passwordHash, string? scopes, string? address, TimeSpan accessLifetime, DateTime now,
+    public Task<Session?> OpenAsync(long accountId, string? passwordHash, string? better, string? scopes, string? address, TimeSpan accessLifetime, DateTime now,
         CancellationToken ct) => db.InTransactionAsync(async tx =>
     {
         // The update holds the account's row until the commit: whoever deactivates it comes before, and is seen here, or after, and sees this session.
         Sql same = passwordHash is null ? Sql.Raw("") : $" and password_hash = {passwordHash}";
+        Sql replaced = better is null ? Sql.Raw("") : $", password_hash = {better}";
         var account = await tx.FindAsync<SignedIn>($"""
-            update users_accounts set last_sign_in_at = {now} where id = {accountId} and is_active{same} returning id, is_administrator
+            update users_accounts set last_sign_in_at = {now}{replaced} where id = {accountId} and is_active{same} returning id, is_administrator
             """, ct);
         if (account is null)
             return null;

@@ -67,15 +67,28 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
                 retryAfterSeconds: limit.Refusal().RetryAfterSeconds);
         }
 
-        var right = await passwords.VerifyAsync(possible ? password : "", account?.PasswordHash, ct);
-        if (!right || account is null
-            || await sessions.OpenAsync(account.Id, account.PasswordHash, null, address, options.AccessTokenLifetime, clock.UtcNow(), ct) is not { } session)
-            throw new ProblemException(UserProblems.InvalidGrant);
+        var session = await OpenAsync(possible ? password : "", account, address, ct) ?? throw new ProblemException(UserProblems.InvalidGrant);
         if (attempt.SucceededAsync is { } succeeded)
             await succeeded();
-        if (Passwords.IsWeak(account.PasswordHash))
-            await users.RehashAsync(account.Id, account.PasswordHash, await passwords.HashAsync(password, ct), ct);
         return session;
+    }
+
+    /// <returns>Null for a wrong password, an account that is not there or not active.</returns>
+    async Task<Session?> OpenAsync(string password, Credentials? account, string address, CancellationToken ct)
+    {
+        for (var isFirst = true; ; isFirst = false)
+        {
+            var check = await passwords.CheckAsync(password, account?.PasswordHash, ct);
+            if (!check.IsRight || account is null)
+                return null;
+            if (await sessions.OpenAsync(account.Id, account.PasswordHash, check.Better, null, address, options.AccessTokenLifetime, clock.UtcNow(), ct) is { } session)
+                return session;
+            // Of two first sign-ins at once one replaces the hash that both were checked against: the other is checked once more, against the new one.
+            var now = isFirst && Passwords.IsWeak(account.PasswordHash) ? await users.FindCredentialsAsync(account.Id, ct) : null;
+            if (now is null || now.PasswordHash == account.PasswordHash)
+                return null;
+            account = now;
+        }
     }
 
     async Task<Session> RefreshAsync(ClaimsPrincipal? token, CancellationToken ct)

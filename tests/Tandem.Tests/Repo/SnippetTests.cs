@@ -23,6 +23,20 @@ public sealed partial class SnippetTests
     }
 
     [Fact]
+    public async Task Users_come_from_everywhere_as_their_guide_says()
+    {
+        TestStores.OnlyEmbedded();
+        var folder = Directory.CreateTempSubdirectory("tandem-guide-").FullName;
+        var data = Path.Combine(folder, "data");
+        await using var server = await Programs.ServeAsync(data);
+        var page = Read("docs/guide/import-users.md").Replace("http://127.0.0.1:8080", server.Address).Replace("./run", Path.Combine(AppContext.BaseDirectory, "Tandem.Server"));
+        Assert.Equal(12, await Snippets.RunAsync(page, folder, new Dictionary<string, string> { ["TANDEM_DATA"] = data }, seconds: 180));
+
+        await server.KillAsync();
+        Directory.Delete(folder, recursive: true);
+    }
+
+    [Fact]
     public async Task The_sample_program_runs()
     {
         var data = Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));
