@@ -3,6 +3,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
 using Tandem.Core.Configuration;
 using Tandem.Core.Http;
+using Tandem.Users.Audit;
 using Tandem.Users.Tokens;
 
 namespace Tandem.Users;
@@ -21,6 +22,9 @@ public sealed class UsersModule : Module
         // RFC 8414, 2: clients compare it letter by letter and build addresses on it.
         if (!Uri.TryCreate(options.Issuer, UriKind.Absolute, out var issuer) || issuer.Scheme is not ("http" or "https") || issuer.Query.Length + issuer.Fragment.Length > 0)
             throw new ConfigurationException($"Users:Issuer must be an http or https address without query and fragment; it is \"{options.Issuer}\".");
+        module.Services.AddSingleton<AuditTrail>();
+        module.Services.AddSingleton<FailedSignIns>();
+        module.Services.AddHostedService<AuditSealer>();
         module.Services.AddSingleton<UserTable>();
         module.Services.AddSingleton<Passwords>();
         module.Services.AddSingleton<SignInLimits>();
@@ -43,6 +47,7 @@ public sealed class UsersModule : Module
 
         module.Command(UserCommands.Users);
         module.Command(UserCommands.Token);
+        module.Command(AuditCommands.Audit);
     }
 
     /// <inheritdoc/>
@@ -51,5 +56,6 @@ public sealed class UsersModule : Module
         routes.MapUsers();
         routes.MapTokens();
         routes.MapSetup();
+        routes.MapAudit();
     }
 }

@@ -1,7 +1,9 @@
 using System.Text.Json;
 using Tandem.Core.Backplane;
+using Tandem.Core.Contracts;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
+using Tandem.Users.Audit;
 
 namespace Tandem.Users.Tokens;
 
@@ -9,7 +11,7 @@ namespace Tandem.Users.Tokens;
 /// The sessions: one per sign-in, a family of refresh tokens each. A refresh token carries its session's id and a generation; only the newest
 /// generation is exchanged, and for a short while the one before it.
 /// </summary>
-sealed class Sessions(Db db, Revocations revocations, IBackplane backplane, UsersOptions options)
+sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackplane backplane, UsersOptions options)
 {
     // A token is made a moment after its session's row is written, and checked by clocks that differ a little.
     static readonly TimeSpan Margin = TimeSpan.FromMinutes(1);
@@ -19,7 +21,8 @@ sealed class Sessions(Db db, Revocations revocations, IBackplane backplane, User
     /// <param name="scopes">What its tokens allow instead of all that the account may do; null: all.</param>
     /// <param name="address">Where the sign-in came from.</param>
     /// <param name="accessLifetime">Of its first access token.</param>
-    public Task<Session?> OpenAsync(long accountId, string? passwordHash, string? scopes, string? address, TimeSpan accessLifetime, DateTime now,
+    /// <param name="origin">Who signs in: nobody yet, or the operator.</param>
+    public Task<Session?> OpenAsync(long accountId, string? passwordHash, string? scopes, string? address, TimeSpan accessLifetime, Origin origin, DateTime now,
         CancellationToken ct) => db.InTransactionAsync(async tx =>
     {
         // The update holds the account's row until the commit: whoever deactivates it comes before, and is seen here, or after, and sees this session.
@@ -34,13 +37,15 @@ sealed class Sessions(Db db, Revocations revocations, IBackplane backplane, User
             insert into users_sessions (id, account_id, scopes, address, generation, rotated_at, created_at, last_used_at, expires_at, access_until)
             values ({id}, {accountId}, {scopes}, {address}, 0, {now}, {now}, {now}, {now + options.RefreshTokenLifetime}, {now + accessLifetime + Margin})
             """, ct);
+        await trail.AddAsync(tx, AuditEvents.SignedIn, passwordHash is null ? origin : origin.As(accountId, id), accountId, now, subjectPart: id);
         return new Session(id, accountId, 0, account.IsAdministrator, scopes);
     }, ct);
 
     /// <summary>Exchanges a refresh token.</summary>
     /// <param name="id">The session that the token names.</param>
     /// <param name="generation">The generation that the token carries.</param>
-    public Task<Refresh> RefreshAsync(Guid id, int generation, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    /// <param name="origin">Where it came from.</param>
+    public Task<Refresh> RefreshAsync(Guid id, int generation, Origin origin, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
     {
         // An update first: two exchanges of one session never see the same generation as the newest.
         var row = await tx.FindAsync<Row>($"""
@@ -55,7 +60,9 @@ sealed class Sessions(Db db, Revocations revocations, IBackplane backplane, User
         // The same answer again for whoever was faster than the other, or never got to read it.
         else if (row.Generation != generation + 1 || now - row.RotatedAt > options.RefreshGrace)
         {
-            await EndAsync(tx, $"id = {id}", "refresh token used again", now, ct);
+            await tx.PublishAsync(new RefreshTokenReplayed(row.AccountId, id), ct);
+            await trail.AddAsync(tx, AuditEvents.RefreshTokenReplayed, origin, row.AccountId, now, subjectPart: id);
+            await EndAsync(tx, $"id = {id}", row.AccountId, "refresh token used again", origin, now, ct);
             return new Refresh(null, row.AccountId);
         }
 
@@ -71,20 +78,21 @@ sealed class Sessions(Db db, Revocations revocations, IBackplane backplane, User
     }, ct);
 
     /// <summary>Ends every session of an account; its tokens are worth nothing from the commit on.</summary>
-    public Task EndAllAsync(Transaction tx, long accountId, string reason, DateTime now, CancellationToken ct) =>
-        EndAsync(tx, $"account_id = {accountId}", reason, now, ct);
+    public Task EndAllAsync(Transaction tx, long accountId, string reason, Origin origin, DateTime now, CancellationToken ct) =>
+        EndAsync(tx, $"account_id = {accountId}", accountId, reason, origin, now, ct);
 
     /// <summary>Was this account signed in from this address before?</summary>
     public async Task<bool> KnowsAddressAsync(long accountId, string address, CancellationToken ct) =>
         await db.FindAsync<long>($"select count(*) from users_sessions where account_id = {accountId} and address = {address}", ct) > 0;
 
-    async Task EndAsync(Transaction tx, Sql which, string reason, DateTime now, CancellationToken ct)
+    async Task EndAsync(Transaction tx, Sql which, long accountId, string reason, Origin origin, DateTime now, CancellationToken ct)
     {
         var ended = await tx.ListAsync<EndedSession>($"""
             update users_sessions set ended_at = {now}, end_reason = {reason} where {which} and ended_at is null returning id, access_until
             """, ct);
         if (ended.Count == 0)
             return;
+        await trail.AddAsync(tx, AuditEvents.SessionEnded, origin, accountId, now, reason, ended is [var only] ? only.Id : null, ended.Count);
         tx.OnCommitted(() =>
         {
             revocations.Add(ended);
