@@ -32,6 +32,12 @@ static partial class Log
     [LoggerMessage(2010, LogLevel.Information, "The audit trail is sealed again")]
     public static partial void AuditSealedAgain(this ILogger logger);
 
+    [LoggerMessage(2011, LogLevel.Warning, "When sessions were last used could not be written; it is tried again")]
+    public static partial void LastUseNotWritten(this ILogger logger, Exception e);
+
+    [LoggerMessage(2012, LogLevel.Information, "When sessions were last used is written again")]
+    public static partial void LastUseWrittenAgain(this ILogger logger);
+
     [LoggerMessage(2008, LogLevel.Information, "{Count} sessions that ended long ago were removed")]
     public static partial void SessionsRemoved(this ILogger logger, int count);
 }

@@ -31,6 +31,8 @@ public sealed class UsersModule : Module
         module.Services.AddSingleton<Keys>();
         module.Services.AddSingleton<Sessions>();
         module.Services.AddSingleton<Revocations>();
+        module.Services.AddSingleton<LastUse>();
+        module.Services.AddHostedService(p => p.GetRequiredService<LastUse>());
         module.Services.AddSingleton<ITokenVerifier, TokenVerifier>();
         module.Services.AddSingleton<TokenGrants>();
         module.Services.AddSingleton<TokenServer>();
@@ -55,6 +57,7 @@ public sealed class UsersModule : Module
     {
         routes.MapUsers();
         routes.MapTokens();
+        routes.MapSessions();
         routes.MapSetup();
         routes.MapAudit();
     }

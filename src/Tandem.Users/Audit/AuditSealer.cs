@@ -8,43 +8,11 @@ sealed class AuditSealer(AuditTrail trail, FailedSignIns failures, ILogger<Audit
 {
     static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Rounds.RunAsync(Interval, async ct =>
     {
-        var failing = false;
-        using var timer = new PeriodicTimer(Interval);
-        while (await NextAsync(timer, stoppingToken))
-            try
-            {
-                await failures.WriteAsync(all: false, stoppingToken);
-                await trail.SealAsync(stoppingToken);
-                if (failing)
-                    logger.AuditSealedAgain();
-                failing = false;
-            }
-            catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
-            {
-                return;
-            }
-            catch (Exception e)
-            {
-                // Once, not every second.
-                if (!failing)
-                    logger.AuditNotSealed(e);
-                failing = true;
-            }
-    }
-
-    static async Task<bool> NextAsync(PeriodicTimer timer, CancellationToken ct)
-    {
-        try
-        {
-            return await timer.WaitForNextTickAsync(ct);
-        }
-        catch (OperationCanceledException)
-        {
-            return false;
-        }
-    }
+        await failures.WriteAsync(all: false, ct);
+        await trail.SealAsync(ct);
+    }, logger.AuditNotSealed, logger.AuditSealedAgain, stoppingToken);
 
     /// <summary>What was counted is written before the process ends.</summary>
     public override async Task StopAsync(CancellationToken cancellationToken)

@@ -34,8 +34,8 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
             return null;
         var id = Guid.CreateVersion7(now);
         await tx.ExecuteAsync($"""
-            insert into users_sessions (id, account_id, scopes, address, generation, rotated_at, created_at, last_used_at, expires_at, access_until)
-            values ({id}, {accountId}, {scopes}, {address}, 0, {now}, {now}, {now}, {now + options.RefreshTokenLifetime}, {now + accessLifetime + Margin})
+            insert into users_sessions (id, account_id, scopes, address, user_agent, generation, rotated_at, created_at, last_used_at, expires_at, access_until)
+            values ({id}, {accountId}, {scopes}, {address}, {origin.UserAgent}, 0, {now}, {now}, {now}, {now + options.RefreshTokenLifetime}, {now + accessLifetime + Margin})
             """, ct);
         await trail.AddAsync(tx, AuditEvents.SignedIn, passwordHash is null ? origin : origin.As(accountId, id), accountId, now, subjectPart: id);
         return new Session(id, accountId, 0, account.IsAdministrator, scopes);
@@ -62,7 +62,7 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
         {
             await tx.PublishAsync(new RefreshTokenReplayed(row.AccountId, id), ct);
             await trail.AddAsync(tx, AuditEvents.RefreshTokenReplayed, origin, row.AccountId, now, subjectPart: id);
-            await EndAsync(tx, $"id = {id}", row.AccountId, "refresh token used again", origin, now, ct);
+            await EndAsync(tx, $"id = {id}", AuditEvents.SessionEnded, row.AccountId, "refresh token used again", origin, now, ct);
             return new Refresh(null, row.AccountId);
         }
 
@@ -79,25 +79,45 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
 
     /// <summary>Ends every session of an account; its tokens are worth nothing from the commit on.</summary>
     public Task EndAllAsync(Transaction tx, long accountId, string reason, Origin origin, DateTime now, CancellationToken ct) =>
-        EndAsync(tx, $"account_id = {accountId}", accountId, reason, origin, now, ct);
+        EndAsync(tx, $"account_id = {accountId}", AuditEvents.SessionEnded, accountId, reason, origin, now, ct);
+
+    /// <summary>Ends one session of an account. Ended by its own token, it is a sign-out.</summary>
+    /// <returns>False when the account has no such session, or it has ended before.</returns>
+    public Task<bool> EndAsync(long accountId, Guid id, string reason, Origin origin, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
+        await EndAsync(tx, $"account_id = {accountId} and id = {id}", id == origin.CredentialId ? AuditEvents.SignedOut : AuditEvents.SessionEnded, accountId,
+            id == origin.CredentialId ? null : reason, origin, now, ct) > 0, ct);
+
+    /// <summary>Ends the sessions of an account, but for one.</summary>
+    public Task EndAllAsync(long accountId, Guid? except, string reason, Origin origin, DateTime now, CancellationToken ct) => db.InTransactionAsync(tx =>
+        EndAsync(tx, $"account_id = {accountId} and id <> {except ?? Guid.Empty}", AuditEvents.SessionEnded, accountId, reason, origin, now, ct), ct);
+
+    /// <returns>A page of an account's living sessions, the last used first, and how many there are.</returns>
+    public async Task<(List<OpenSession> Page, long Total)> ListAsync(long accountId, int skip, int limit, DateTime now, CancellationToken ct)
+    {
+        Sql living = $"account_id = {accountId} and ended_at is null and expires_at > {now}";
+        return (await db.ListAsync<OpenSession>($"""
+            select id, user_agent, address, created_at, last_used_at from users_sessions where {living} order by last_used_at desc, id desc {Sql.Page(skip, limit)}
+            """, ct), await db.FindAsync<long>($"select count(*) from users_sessions where {living}", ct));
+    }
 
     /// <summary>Was this account signed in from this address before?</summary>
     public async Task<bool> KnowsAddressAsync(long accountId, string address, CancellationToken ct) =>
         await db.FindAsync<long>($"select count(*) from users_sessions where account_id = {accountId} and address = {address}", ct) > 0;
 
-    async Task EndAsync(Transaction tx, Sql which, long accountId, string reason, Origin origin, DateTime now, CancellationToken ct)
+    async Task<int> EndAsync(Transaction tx, Sql which, string what, long accountId, string? reason, Origin origin, DateTime now, CancellationToken ct)
     {
         var ended = await tx.ListAsync<EndedSession>($"""
             update users_sessions set ended_at = {now}, end_reason = {reason} where {which} and ended_at is null returning id, access_until
             """, ct);
         if (ended.Count == 0)
-            return;
-        await trail.AddAsync(tx, AuditEvents.SessionEnded, origin, accountId, now, reason, ended is [var only] ? only.Id : null, ended.Count);
+            return 0;
+        await trail.AddAsync(tx, what, origin, accountId, now, reason, ended is [var only] ? only.Id : null, ended.Count);
         tx.OnCommitted(() =>
         {
             revocations.Add(ended);
             backplane.Publish(RevocationWatch.Channel, JsonSerializer.Serialize(ended, Json.Stored));
         });
+        return ended.Count;
     }
 
     sealed record Row(long AccountId, string? Scopes, int Generation, DateTime RotatedAt);
@@ -111,6 +131,9 @@ sealed record Session(Guid Id, long AccountId, int Generation, bool IsAdministra
     /// <summary>Scopes narrow: a token that names what it is for is no administrator's.</summary>
     public bool ActsAsAdministrator => IsAdministrator && Scopes is null;
 }
+
+/// <summary>A session as its owner is shown it.</summary>
+sealed record OpenSession(Guid Id, string? UserAgent, string? Address, DateTime CreatedAt, DateTime LastUsedAt);
 
 /// <param name="Session">The session, or null when the token is worth nothing.</param>
 /// <param name="ReplayedAccountId">The account, when the token was used after its successor and the session was ended for it.</param>
