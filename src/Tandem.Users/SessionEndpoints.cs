@@ -12,12 +12,11 @@ namespace Tandem.Users;
 
 static class SessionEndpoints
 {
-    const string ByItself = "ended by its owner";
     const string ByOthers = "ended by an administrator";
 
     public static void MapSessions(this IEndpointRouteBuilder routes)
     {
-        var own = routes.MapGroup("/sessions").WithTags("Sessions");
+        var own = routes.MapGroup("/sessions").WithTags("Sessions").NotByKey();
         own.MapGet("", List).WithSummary("Where you are signed in, the last used first").Paged();
         own.MapDelete("", EndAll).WithSummary("Sign out everywhere; except=current: everywhere else");
         own.MapDelete("{id}", End).WithSummary("End one of your sessions; your own: sign out").Answers(UserProblems.SessionNotFound);
@@ -34,12 +33,12 @@ static class SessionEndpoints
     static async Task<NoContent> EndAll(Caller caller, Origin origin, Sessions sessions, TimeProvider clock, [AllowedValues(null, "current")] string? except = null,
         CancellationToken ct = default)
     {
-        await sessions.EndAllAsync(caller.AccountId, except is null ? null : caller.SessionId, ByItself, origin, clock.UtcNow(), ct);
+        await sessions.EndAllAsync(caller.AccountId, except is null ? null : caller.SessionId, Sessions.ByOwner, origin, clock.UtcNow(), ct);
         return TypedResults.NoContent();
     }
 
     static async Task<Results<NoContent, ProblemResult>> End(Guid id, Caller caller, Origin origin, Sessions sessions, TimeProvider clock, CancellationToken ct) =>
-        await sessions.EndAsync(caller.AccountId, id, ByItself, origin, clock.UtcNow(), ct) ? TypedResults.NoContent() : Problem.Of(UserProblems.SessionNotFound);
+        await sessions.EndAsync(caller.AccountId, id, Sessions.ByOwner, origin, clock.UtcNow(), ct) ? TypedResults.NoContent() : Problem.Of(UserProblems.SessionNotFound);
 
     static async Task<Results<Ok<SessionView[]>, ProblemResult>> ListOf(long id, Caller caller, UserTable users, Sessions sessions, HttpContext context, TimeProvider clock,
         [Range(0, int.MaxValue)] int skip = 0, [Range(1, Paging.MaxLimit)] int limit = Paging.DefaultLimit, CancellationToken ct = default) =>

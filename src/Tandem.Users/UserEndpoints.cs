@@ -22,14 +22,15 @@ static class UserEndpoints
         users.MapGet("", List).WithSummary("Every user, by id; X-Total-Count and Link tell what else there is").RequireScope(Read);
         users.MapGet("{id}", Get).WithSummary("A user: yourself, or anyone for administrators and the scope users:read").Answers(UserProblems.NotYours, UserProblems.NotFound);
         users.MapPatch("{id}", Change).WithSummary("Change the fields that are sent").Answers(UserProblems.NotYours, UserProblems.NotFound, UserProblems.LastAdministrator);
-        users.MapDelete("{id}", Delete).WithSummary("Delete an account with its sessions").Answers(UserProblems.NotYours, UserProblems.NotFound, UserProblems.LastAdministrator);
+        users.MapDelete("{id}", Delete).WithSummary("Delete an account with its sessions and keys").Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.NotFound, UserProblems.LastAdministrator);
     }
 
     static async Task<Results<Created<UserView>, ProblemResult>> Register(NewUser user, IdempotencyKey? key, HttpContext context, UsersOptions options,
         UserTable users, Passwords passwords, IRateLimits limits, SignInLimits signIns, ITokenVerifier tokens, TimeProvider clock, CancellationToken ct)
     {
         var origin = Origin.Of(context);
-        if (FindCaller(context.Request, tokens) is { } caller && caller.May(Write))
+        // The endpoint is open to anyone, so nobody has looked at a token yet; one that is sent lifts the limits of sign-up.
+        if (await Caller.OfAsync(context, tokens) is { } caller && caller.May(Write))
             origin = origin.As(caller.AccountId, caller.SessionId);
         else
         {
@@ -96,14 +97,16 @@ static class UserEndpoints
 
     static async Task<Results<NoContent, ProblemResult>> Delete(long id, Caller caller, Origin origin, UserTable users, TimeProvider clock, CancellationToken ct)
     {
-        if (caller.AccountId != id && !caller.May(Write))
-            return Problem.Of(UserProblems.NotYours);
+        if (!caller.May(Write))
+        {
+            if (caller.AccountId != id)
+                return Problem.Of(UserProblems.NotYours);
+            if (caller.IsApiKey)
+                return Problem.Of(UserProblems.SessionWanted);
+        }
+
         return await users.DeleteAsync(id, clock.UtcNow(), origin, ct) ? TypedResults.NoContent() : Problem.Of(UserProblems.NotFound);
     }
-
-    /// <summary>The endpoint is open to anyone, so nobody has looked at a token yet; one that is sent lifts the limits of sign-up.</summary>
-    static Caller? FindCaller(HttpRequest request, ITokenVerifier tokens) =>
-        request.Headers.Authorization.ToString() is ['B' or 'b', 'e', 'a', 'r', 'e', 'r', ' ', .. var token] && tokens.TryVerify(token.Trim(), out var caller) ? caller : null;
 
     static async Task<ProblemResult?> TooManyAsync(HttpContext context, UsersOptions options, IRateLimits limits)
     {

@@ -111,6 +111,9 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail)
             await sessions.EndAllAsync(tx, id, "deactivated", origin, now, ct);
         else if (before.IsAdministrator && !after.IsAdministrator)
             await sessions.EndAllAsync(tx, id, "no longer administrator", origin, now, ct);
+        // A key that lies in some script must not become an administrator's by itself.
+        else if (!before.IsAdministrator && after.IsAdministrator)
+            await sessions.EndKeysAsync(tx, id, "made administrator", origin, now, ct);
         if (after.Name != before.Name)
             await tx.PublishAsync(new UserRenamed(id), ct);
         if (after.IsActive != before.IsActive)

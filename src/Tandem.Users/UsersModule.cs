@@ -25,11 +25,14 @@ public sealed class UsersModule : Module
         module.Services.AddSingleton<AuditTrail>();
         module.Services.AddSingleton<FailedSignIns>();
         module.Services.AddHostedService<AuditSealer>();
+        if (options.KeyLifetime > options.MaxKeyLifetime)
+            throw new ConfigurationException($"Users:KeyLifetime ({options.KeyLifetime}) must not be above Users:MaxKeyLifetime ({options.MaxKeyLifetime}).");
         module.Services.AddSingleton<UserTable>();
         module.Services.AddSingleton<Passwords>();
         module.Services.AddSingleton<SignInLimits>();
         module.Services.AddSingleton<Keys>();
         module.Services.AddSingleton<Sessions>();
+        module.Services.AddSingleton<ApiKeys>();
         module.Services.AddSingleton<Revocations>();
         module.Services.AddSingleton<LastUse>();
         module.Services.AddHostedService(p => p.GetRequiredService<LastUse>());
@@ -49,6 +52,7 @@ public sealed class UsersModule : Module
 
         module.Command(UserCommands.Users);
         module.Command(UserCommands.Token);
+        module.Command(KeyCommands.Keys);
         module.Command(AuditCommands.Audit);
     }
 
@@ -58,6 +62,7 @@ public sealed class UsersModule : Module
         routes.MapUsers();
         routes.MapTokens();
         routes.MapSessions();
+        routes.MapKeys();
         routes.MapSetup();
         routes.MapAudit();
     }

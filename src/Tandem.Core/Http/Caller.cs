@@ -50,6 +50,18 @@ public sealed class Caller
     /// <summary>True for an administrator and for a token with the scope.</summary>
     public bool May(string scope) => IsAdministrator || Scopes.Contains(scope);
 
+    /// <summary>The caller of a request to an endpoint that is open to anyone and gives more to those it knows.</summary>
+    /// <returns>Null without a token that is worth something.</returns>
+    /// <exception cref="ProblemException">http/too-many-requests (429): too many wrong API keys came from this address.</exception>
+    public static ValueTask<Caller?> OfAsync(HttpContext context, ITokenVerifier tokens)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        ArgumentNullException.ThrowIfNull(tokens);
+        return !Bearer.TryRead(context.Request, out var token) ? ValueTask.FromResult<Caller?>(null)
+            : tokens.TryVerify(token, out var caller) ? ValueTask.FromResult<Caller?>(caller)
+            : tokens.FindAsync(token.ToString(), context);
+    }
+
     /// <summary>Called by the framework to fill a handler's parameter; null where nobody is signed in.</summary>
     public static ValueTask<Caller?> BindAsync(HttpContext httpContext, ParameterInfo parameter) => ValueTask.FromResult(httpContext.Features.Get<Caller>());
 }

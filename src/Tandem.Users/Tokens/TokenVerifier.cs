@@ -12,9 +12,9 @@ namespace Tandem.Users.Tokens;
 
 /// <summary>
 /// Checks access tokens: JWTs (RFC 7519) of the profile RFC 9068, signed with ES256 and nothing else. A token that was seen before costs a
-/// look-up; its expiry and its session are looked at every time.
+/// look-up; its expiry and its session are looked at every time. So is an API key, once its row was read.
 /// </summary>
-sealed class TokenVerifier(Keys keys, Revocations revocations, LastUse lastUse, UsersOptions options, TimeProvider clock) : ITokenVerifier
+sealed class TokenVerifier(Keys keys, ApiKeys apiKeys, Revocations revocations, LastUse lastUse, UsersOptions options, TimeProvider clock) : ITokenVerifier
 {
     // Ours have about 600 characters.
     const int MaxLength = 4096;
@@ -42,12 +42,7 @@ sealed class TokenVerifier(Keys keys, Revocations revocations, LastUse lastUse, 
         var now = clock.GetUtcNow().UtcTicks;
         if (now >= seen.ExpiresTicks || revocations.Contains(seen.Caller.SessionId))
             return false;
-        if (now - seen.NotedTicks >= LastUse.Step.Ticks)
-        {
-            seen.NotedTicks = now;
-            lastUse.Note(seen.Caller.SessionId, clock.UtcNow());
-        }
-
+        Note(seen, now);
         caller = seen.Caller;
         return true;
     }
@@ -58,7 +53,28 @@ sealed class TokenVerifier(Keys keys, Revocations revocations, LastUse lastUse, 
         return clock.GetUtcNow().UtcDateTime < caller.ExpiresAt && !revocations.Contains(caller.SessionId);
     }
 
-    public ValueTask<Caller?> FindAsync(string token, HttpContext context) => ValueTask.FromResult<Caller?>(null);
+    /// <remarks>
+    /// Found again by its whole text in a table whose hash is seeded anew in each process: how long that takes tells nothing of what is in it.
+    /// </remarks>
+    public async ValueTask<Caller?> FindAsync(string token, HttpContext context)
+    {
+        ArgumentNullException.ThrowIfNull(token);
+        if (!token.StartsWith(ApiKeyText.Prefix, StringComparison.Ordinal) || await apiKeys.FindAsync(token, context) is not var (caller, lastUsedAt))
+            return null;
+        var now = clock.GetUtcNow().UtcTicks;
+        var seen = new Seen(caller, Math.Min(caller.ExpiresAt.Ticks, now + ApiKeys.Trust.Ticks)) { NotedTicks = lastUsedAt.Ticks };
+        Remember(token, seen);
+        Note(seen, now);
+        return revocations.Contains(caller.SessionId) ? null : caller;
+    }
+
+    void Note(Seen seen, long now)
+    {
+        if (now - seen.NotedTicks < LastUse.Step.Ticks)
+            return;
+        seen.NotedTicks = now;
+        lastUse.Note(seen.Caller.SessionId, clock.UtcNow());
+    }
 
     /// <summary>When the young generation is full it becomes the old one, and what was old and not used since is forgotten: no clock, no sweep.</summary>
     void Remember(string token, Seen seen)
