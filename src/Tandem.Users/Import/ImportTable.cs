@@ -1,14 +1,17 @@
 using Tandem.Core.Contracts;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
+using Tandem.Users.Audit;
 using Tandem.Users.Hashes;
 using Tandem.Users.Tokens;
 
 namespace Tandem.Users.Import;
 
 /// <summary>Accounts as an import stores them and an export reads them: with all that is known of them.</summary>
-sealed class ImportTable(Db db, Sessions sessions)
+sealed class ImportTable(Db db, AuditTrail trail, Sessions sessions)
 {
+    const string Reason = "import";
+
     static readonly Sql Columns = Sql.Raw(
         "id, email, name, is_active, is_administrator, created_at, email_verified_at, last_sign_in_at, external_source, external_id, password_hash");
 
@@ -55,8 +58,15 @@ sealed class ImportTable(Db db, Sessions sessions)
         if (added is not null)
         {
             await tx.PublishAsync(new UserRegistered(added.Id, added.CreatedAt));
+            await NoteAsync(AuditEvents.UserCreated, added.Id);
+            if (added.IsAdministrator)
+                await NoteAsync(AuditEvents.AdministratorMade, added.Id);
             if (!added.IsActive)
+            {
                 await tx.PublishAsync(new UserDeactivated(added.Id));
+                await NoteAsync(AuditEvents.UserDeactivated, added.Id);
+            }
+
             return new Stored(Outcome.Added);
         }
 
@@ -68,6 +78,8 @@ sealed class ImportTable(Db db, Sessions sessions)
         if (await HolderAsync(tx, source, user.ExternalId) is { } holder)
             return new Stored(Outcome.Refused, "external_id", $"belongs to account {holder} already, which has another e-mail");
         return new Stored(Outcome.Refused, "id", $"{user.Id} belongs to an account already, which has another e-mail");
+
+        Task NoteAsync(string what, long id) => trail.AddAsync(tx, what, Origin.Operator, id, settings.Now, Reason);
     }
 
     async Task<Stored> UpdateAsync(Transaction tx, WholeAccount account, ImportedUser user, string? source, ImportSettings settings)
@@ -107,14 +119,22 @@ sealed class ImportTable(Db db, Sessions sessions)
             where id = {account.Id}
             """);
         if (account.IsActive && !after.IsActive)
-            await sessions.EndAllAsync(tx, account.Id, "deactivated", settings.Now, CancellationToken.None);
+            await sessions.EndAllAsync(tx, account.Id, "deactivated", Origin.Operator, settings.Now, CancellationToken.None);
         else if (after.PasswordHash != account.PasswordHash)
-            await sessions.EndAllAsync(tx, account.Id, "password changed", settings.Now, CancellationToken.None);
+            await sessions.EndAllAsync(tx, account.Id, "password changed", Origin.Operator, settings.Now, CancellationToken.None);
+        if (after.PasswordHash != account.PasswordHash)
+            await NoteAsync(AuditEvents.PasswordChanged);
+        if (after.IsAdministrator != account.IsAdministrator)
+            await NoteAsync(AuditEvents.AdministratorMade);
+        if (after.IsActive != account.IsActive)
+            await NoteAsync(after.IsActive ? AuditEvents.UserActivated : AuditEvents.UserDeactivated);
         if (after.Name != account.Name)
             await tx.PublishAsync(new UserRenamed(account.Id));
         if (after.IsActive != account.IsActive)
             await (after.IsActive ? tx.PublishAsync(new UserActivated(account.Id)) : tx.PublishAsync(new UserDeactivated(account.Id)));
         return new Stored(Outcome.Updated);
+
+        Task NoteAsync(string what) => trail.AddAsync(tx, what, Origin.Operator, account.Id, settings.Now, Reason);
     }
 
     static Task<long?> HolderAsync(Transaction tx, string? source, string? externalId) =>
