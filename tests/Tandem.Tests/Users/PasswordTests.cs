@@ -102,20 +102,17 @@ public sealed class PasswordTests : IDisposable
     [Fact]
     public async Task A_quick_hash_of_another_program_takes_no_less_time_than_an_e_mail_that_nobody_has()
     {
-        async Task<double> LeastAsync(string? hash)
+        async Task<double> TimeAsync(string? hash)
         {
-            var least = double.MaxValue;
-            for (var i = 0; i < 12; i++)
-            {
-                var watch = Stopwatch.StartNew();
-                await _passwords.CheckAsync("wrong", hash, Ct);
-                least = Math.Min(least, watch.Elapsed.TotalMilliseconds);
-            }
-
-            return least;
+            var watch = Stopwatch.StartNew();
+            await _passwords.CheckAsync("wrong", hash, Ct);
+            return watch.Elapsed.TotalMilliseconds;
         }
 
-        var (nobody, quick) = (await LeastAsync(null), await LeastAsync(Quick));
+        // In turns, and the least of each: on a busy machine some wait for others.
+        var (nobody, quick) = (double.MaxValue, double.MaxValue);
+        for (var i = 0; i < 12 || i < 200 && (quick / nobody is < 0.5 or > 2); i++)
+            (nobody, quick) = (Math.Min(nobody, await TimeAsync(null)), Math.Min(quick, await TimeAsync(Quick)));
         Assert.InRange(quick / nobody, 0.5, 2);
     }
 
