@@ -136,7 +136,9 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
         tx.OnCommitted(() =>
         {
             revocations.Add(ended);
-            backplane.Publish(RevocationWatch.Channel, JsonSerializer.Serialize(ended, Json.Stored));
+            // A message may have a few kilobytes.
+            foreach (var some in ended.Chunk(32))
+                backplane.Publish(RevocationWatch.Channel, JsonSerializer.Serialize(some, Json.Stored));
         });
         return rows.Count;
     }

@@ -137,6 +137,7 @@ public sealed class BackupTests : IDisposable
     [Theory]
     [InlineData("cut", "is cut short|is damaged")]
     [InlineData("flipped", "is damaged|digest")]
+    [InlineData("checksum flipped", "is damaged")]
     [InlineData("row changed", "holds 1 rows of users_accounts with digest")]
     [InlineData("row missing", "holds 0 rows of users_accounts with digest")]
     [InlineData("file changed", "file .* of the archive is damaged")]
@@ -250,6 +251,11 @@ public sealed class BackupTests : IDisposable
                 return;
             case "flipped":
                 bytes[bytes.Length / 2] ^= 0x10;
+                await File.WriteAllBytesAsync(Archive, bytes, Ct);
+                return;
+            case "checksum flipped":
+                // RFC 1952, 2.3.1: CRC-32 and length, four bytes each, are the last of the file.
+                bytes[^8] ^= 0x10;
                 await File.WriteAllBytesAsync(Archive, bytes, Ct);
                 return;
             case "no archive":

@@ -161,7 +161,8 @@ public sealed class AuditTests
         var text = await admin.Http.GetStringAsync("/audit?event=sign-in-failed", Ct);
 
         var rows = JsonDocument.Parse(text).RootElement.EnumerateArray()
-            .Select(r => (r.GetProperty("subject_id") is { ValueKind: JsonValueKind.Number } id ? id.GetInt64() : 0, r.GetProperty("reason").GetString(), r.GetProperty("times").GetInt32()));
+            .GroupBy(r => (r.GetProperty("subject_id") is { ValueKind: JsonValueKind.Number } id ? id.GetInt64() : 0, r.GetProperty("reason").GetString()))
+            .Select(g => (g.Key.Item1, g.Key.Item2, g.Sum(r => r.GetProperty("times").GetInt32())));
         Assert.Equal([(0, "no such account", 1), (person.Id, "too many attempts", 1), (person.Id, "wrong password", 4)], rows.Order());
         Assert.DoesNotContain("secret", text);
         Assert.DoesNotContain("example.com", text);
@@ -231,12 +232,10 @@ public sealed class AuditTests
         var head = await trail.HeadAsync(Ct);
         Assert.Null((await trail.VerifyAsync(head.Hash, Ct)).Broken);
 
-        // Whoever can write to the tables can take the triggers away.
+        // Whoever can write to the tables can take the trigger away.
         await Assert.ThrowsAsync<ConstraintViolationException>(() => app.Db.ExecuteAsync(Sql.Raw("update users_audit set times = 2 where number = 5"), Ct));
-        await Assert.ThrowsAsync<ConstraintViolationException>(() => app.Db.ExecuteAsync(Sql.Raw("delete from users_audit where number = 5"), Ct));
         var on = TestStores.OnPostgres ? " on users_audit" : "";
         await app.Db.ExecuteAsync(Sql.Raw($"drop trigger users_audit_not_updated{on}"), Ct);
-        await app.Db.ExecuteAsync(Sql.Raw($"drop trigger users_audit_not_deleted{on}"), Ct);
         foreach (var statement in sql.Split("; "))
             await app.Db.ExecuteAsync(Sql.Raw(statement), Ct);
 
@@ -257,8 +256,6 @@ public sealed class AuditTests
         Assert.Equal(0, (await Programs.RunAsync("audit", "verify", "--head", noted, "--data", app.Data)).Code);
 
         // An attacker who knows how it is done: the rows are gone, the end of the chain says so, and new rows go on from there.
-        var on = TestStores.OnPostgres ? " on users_audit" : "";
-        await app.Db.ExecuteAsync(Sql.Raw($"drop trigger users_audit_not_deleted{on}"), Ct);
         await app.Db.ExecuteAsync(Sql.Raw("delete from users_audit where number >= 3"), Ct);
         await app.Db.ExecuteAsync(Sql.Raw("update users_audit_head set number = 2, hash = (select hash from users_audit where number = 2)"), Ct);
         await app.RegisterAsync(TestUsers.NewEmail());

@@ -286,8 +286,8 @@ public sealed class KeyTests
         using var garbage = app.With("tdm_" + new string('a', 81));
         await (await garbage.GetAsync("/users", Ct)).ShouldBeProblemAsync(401, "http/unauthorized");
 
-        var told = (await (await admin.Http.GetAsync("/audit?event=sign-in-failed", Ct)).JsonAsync()).EnumerateArray().ToList();
-        Assert.Contains(told, r => r.GetProperty("reason").GetString() == "wrong API key" && r.GetProperty("times").GetInt32() == 3);
+        var told = (await (await admin.Http.GetAsync("/audit?event=sign-in-failed", Ct)).JsonAsync()).EnumerateArray();
+        Assert.Equal(3, told.Where(r => r.GetProperty("reason").GetString() == "wrong API key").Sum(r => r.GetProperty("times").GetInt32()));
     }
 
     [Fact]

@@ -44,11 +44,10 @@ create table users_audit_head (
     hash   text collate "C" not null
 );
 
--- Against accidents; against whoever may change the schema there is the chain.
+-- Against accidents; against whoever may change the schema there is the chain. Rows are deleted by a restore that takes the place of what is there.
 create function users_audit_kept() returns trigger language plpgsql as $$
 begin
     raise exception 'users_audit is append-only' using errcode = '23000';
 end
 $$;
 create trigger users_audit_not_updated before update on users_audit for each row execute function users_audit_kept();
-create trigger users_audit_not_deleted before delete on users_audit for each row execute function users_audit_kept();

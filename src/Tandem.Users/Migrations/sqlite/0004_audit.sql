@@ -44,10 +44,7 @@ create table users_audit_head (
     hash   text not null
 );
 
--- Against accidents; against whoever may change the schema there is the chain.
+-- Against accidents; against whoever may change the schema there is the chain. Rows are deleted by a restore that takes the place of what is there.
 create trigger users_audit_not_updated before update on users_audit begin
-    select raise(abort, 'users_audit is append-only');
-end;
-create trigger users_audit_not_deleted before delete on users_audit begin
     select raise(abort, 'users_audit is append-only');
 end;
