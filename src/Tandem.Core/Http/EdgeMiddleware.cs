@@ -33,22 +33,19 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
             if (context.Response is { HasStarted: false, StatusCode: >= 400, ContentType: null, ContentLength: null })
                 await Refused(context).ExecuteAsync(context);
         }
-        catch (Exception e) when (!context.Response.HasStarted && answer?.HasContent != true)
+        catch (Exception e) when (!context.Response.HasStarted)
         {
+            if (answer?.HasContent == true)
+            {
+                // There is no other answer any more; once this one has begun, the server breaks it off.
+                await context.Response.StartAsync(CancellationToken.None);
+                throw;
+            }
+
             if (context.RequestAborted.IsCancellationRequested && (e is IOException || e is OperationCanceledException && IsClientGone(context)))
                 return;
             var result = Explain(context, e, body);
             await result.ExecuteAsync(context);
-        }
-        catch when (answer?.HasContent == true)
-        {
-            // A client must not take what there is for the whole: once it has begun, Kestrel breaks it off.
-            await context.Response.StartAsync(CancellationToken.None);
-            throw;
-        }
-        finally
-        {
-            answer?.End(context);
         }
     }
 
