@@ -100,11 +100,11 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
     async Task<ReadOnlyMemory<byte>> ReadBodyAsync(HttpContext context)
     {
         var request = context.Request;
-        using var buffer = new MemoryStream((int)Math.Min(request.ContentLength ?? 512, options.MaxBodyBytes));
+        var buffer = new MemoryStream((int)Math.Min(request.ContentLength ?? 512, options.MaxBodyBytes));
         await request.Body.CopyToAsync(buffer, context.RequestAborted);
-        var body = new ReadOnlyMemory<byte>(buffer.GetBuffer(), 0, (int)buffer.Length);
-        request.Body = new MemoryStream(buffer.GetBuffer(), 0, body.Length, writable: false);
-        return body;
+        buffer.Position = 0;
+        request.Body = buffer;
+        return new ReadOnlyMemory<byte>(buffer.GetBuffer(), 0, (int)buffer.Length);
     }
 
     static ProblemResult Refused(HttpContext context) => context.Response.StatusCode == 400 && RequestFaults.FindUnread(context) is { } errors

@@ -1,4 +1,5 @@
 using System.IO.Pipelines;
+using System.Reflection;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
@@ -32,9 +33,11 @@ sealed class WholeAnswer(HttpResponse response, IHttpResponseBodyFeature body) :
 
     public override long UnflushedBytes => _body.Writer.UnflushedBytes;
 
-    /// <summary>Marks the endpoints whose answer is made as a whole: neither raw request delegates nor what gives one element after the other.</summary>
+    /// <summary>Marks the endpoints whose method returns its answer as a whole: not those that write by themselves, nor what gives one element after the other.</summary>
     public static void Mark(EndpointBuilder endpoint)
     {
+        if (endpoint.Metadata.OfType<MethodInfo>().FirstOrDefault()?.ReturnType is not { } returned || returned == typeof(void) || returned == typeof(Task) || returned == typeof(ValueTask))
+            return;
         var types = endpoint.Metadata.OfType<IProducesResponseTypeMetadata>().Select(p => p.Type).OfType<Type>().ToList();
         if (types.Count > 0 && !types.Exists(t => t.IsGenericType && t.GetGenericTypeDefinition() == typeof(IAsyncEnumerable<>)))
             endpoint.Metadata.Add(new Made());
