@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
+using Tandem.Core.Http;
 
 namespace Tandem;
 
@@ -22,10 +23,12 @@ sealed partial class RequestLog(RequestDelegate next, ILogger<RequestLog> logger
         try
         {
             await next(context);
+            WholeAnswer.End(context);
         }
         catch (Exception e)
         {
             failure = e;
+            WholeAnswer.BreakOff(context);
             throw;
         }
         finally

@@ -39,22 +39,19 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
             if (context.Response is { HasStarted: false, StatusCode: >= 400, ContentType: null, ContentLength: null })
                 await Refused(context).ExecuteAsync(context);
         }
-        catch (Exception e) when (!context.Response.HasStarted && answer?.HasContent != true)
+        catch (Exception e) when (!context.Response.HasStarted)
         {
+            if (answer?.HasContent == true)
+            {
+                // There is no other answer any more; once this one has begun, the server breaks it off.
+                await context.Response.StartAsync(CancellationToken.None);
+                throw;
+            }
+
             if (context.RequestAborted.IsCancellationRequested && (e is IOException || e is OperationCanceledException && IsClientGone(context)))
                 return;
             var result = Explain(context, e, body);
             await result.ExecuteAsync(context);
-        }
-        catch when (answer?.HasContent == true)
-        {
-            // A client must not take what there is for the whole: once it has begun, Kestrel breaks it off.
-            await context.Response.StartAsync(CancellationToken.None);
-            throw;
-        }
-        finally
-        {
-            answer?.End(context);
         }
     }
 
@@ -103,11 +100,11 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
     async Task<ReadOnlyMemory<byte>> ReadBodyAsync(HttpContext context)
     {
         var request = context.Request;
-        using var buffer = new MemoryStream((int)Math.Min(request.ContentLength ?? 512, options.MaxBodyBytes));
+        var buffer = new MemoryStream((int)Math.Min(request.ContentLength ?? 512, options.MaxBodyBytes));
         await request.Body.CopyToAsync(buffer, context.RequestAborted);
-        var body = new ReadOnlyMemory<byte>(buffer.GetBuffer(), 0, (int)buffer.Length);
-        request.Body = new MemoryStream(buffer.GetBuffer(), 0, body.Length, writable: false);
-        return body;
+        buffer.Position = 0;
+        request.Body = buffer;
+        return new ReadOnlyMemory<byte>(buffer.GetBuffer(), 0, (int)buffer.Length);
     }
 
     static ProblemResult Refused(HttpContext context) => context.Response.StatusCode == 400 && RequestFaults.FindUnread(context) is { } errors

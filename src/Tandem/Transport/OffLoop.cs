@@ -11,6 +11,7 @@ namespace Tandem.Transport;
 /// <param name="stays">Which requests may go on where they are: what comes next never blocks a thread for them.</param>
 sealed partial class OffLoop(RequestDelegate next, Func<HttpContext, bool> stays, ILogger<OffLoop> logger)
 {
+    // A thousand times what is promised: a busy machine that lets the thread stand for a moment is not taken for it.
     static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(50);
     static readonly TimeSpan WarningInterval = TimeSpan.FromMinutes(1);
 

@@ -134,9 +134,9 @@ public sealed class OpenLoopTests
                     while (true)
                         _ = ServeAsync(await _listener.AcceptTcpClientAsync(), answer, closes);
                 }
-                catch (SocketException)
+                catch (Exception e) when (e is SocketException or InvalidOperationException)
                 {
-                    // Stopped.
+                    // Stopped while it waited, or before it waited again.
                 }
             });
         }

@@ -108,6 +108,27 @@ public sealed class WholeAnswerTests
         await (await app.Http.GetAsync("/at-once", Ct)).ShouldBeProblemAsync(500, "http/failed");
     }
 
+    [Theory]
+    [InlineData(10)]
+    [InlineData(50_000)]
+    public async Task What_a_module_changes_or_adds_on_the_way_arrives_as_it_made_it(int length)
+    {
+        await using var app = await TestApp.StartAsync(a =>
+        {
+            a.Add(new ChangingModule());
+            a.MapGet("/changed", () => new Named(new string('a', length))).AllowAnonymous();
+            a.MapGet("/added", () => new Named(new string('a', length))).AllowAnonymous();
+            a.MapGet("/failed", () => new Named(new string('a', length))).AllowAnonymous();
+        });
+        var name = $$"""{"name":"{{new string('a', length)}}"}""";
+        for (var i = 0; i < 3; i++)
+        {
+            Assert.Equal($$$"""{"data":{{{name}}}}""", await app.Http.GetStringAsync("/changed", Ct));
+            Assert.Equal(name + "and more", await app.Http.GetStringAsync("/added", Ct));
+            await Assert.ThrowsAsync<HttpRequestException>(() => app.Http.GetStringAsync("/failed", Ct));
+        }
+    }
+
     [Fact]
     public async Task An_endpoint_that_never_blocks_is_answered_on_the_loop_and_what_a_cache_computes_is_not()
     {
@@ -122,12 +143,17 @@ public sealed class WholeAnswerTests
                 return new Asked(asked, await cache.GetOrComputeAsync(key, (_, _) => ValueTask.FromResult(new Where(EventLoop.IsCurrent)), cancellationToken: ct), EventLoop.IsCurrent);
             }).AllowAnonymous().NeverBlocks();
         });
-        for (var i = 0; i < 3; i++)
+        // A request that is there before the one before has been done away with is taken up where that was.
+        await Eventually.TrueAsync(async () => await app.Http.GetStringAsync("/where", Ct) == "true");
+        Assert.Equal("false", await app.Http.GetStringAsync("/usual", Ct));
+        var (n, asked) = (0, new Asked(false, new Where(true), false));
+        await Eventually.TrueAsync(async () =>
         {
-            Assert.Equal("true", await app.Http.GetStringAsync("/where", Ct));
-            Assert.Equal("false", await app.Http.GetStringAsync("/usual", Ct));
-            Assert.Equal(new Asked(true, new Where(false), i > 0), await app.Http.GetFromJsonAsync<Asked>("/cached/k", Ct));
-        }
+            asked = (await app.Http.GetFromJsonAsync<Asked>($"/cached/{n++}", Ct))!;
+            Assert.False(asked.Computed.OnLoop);
+            return asked.Before;
+        });
+        await Eventually.TrueAsync(async () => await app.Http.GetFromJsonAsync<Asked>("/cached/0", Ct) == new Asked(true, new Where(false), true));
     }
 
     [Fact]
@@ -144,6 +170,28 @@ public sealed class WholeAnswerTests
             Assert.Equal(HttpStatusCode.OK, (await app.Http.GetAsync("/liar", Ct)).StatusCode);
         await Eventually.TrueAsync(() => Task.FromResult(log.All.Any(l => l.Id == 1121)));
         Assert.Contains("/liar", Assert.Single(log.All, l => l.Id == 1121).Text);
+    }
+
+    /// <summary>Sends other bytes than the endpoint wrote, or more of them, or fails behind it.</summary>
+    sealed class ChangingModule : Tandem.Core.Module
+    {
+        public override string Name => "changing";
+
+        public override void Use(IApplicationBuilder app) => app.Use(async (context, next) =>
+        {
+            var (sent, written) = (context.Response.Body, new MemoryStream());
+            if (context.Request.Path == "/changed")
+                context.Response.Body = written;
+            await next(context);
+            if (context.Request.Path == "/failed")
+                throw new InvalidOperationException("behind the answer");
+            if (context.Request.Path == "/added")
+                await context.Response.WriteAsync("and more", Ct);
+            if (context.Request.Path != "/changed")
+                return;
+            context.Response.Body = sent;
+            await context.Response.WriteAsync($$$"""{"data":{{{Encoding.UTF8.GetString(written.ToArray())}}}}""", Ct);
+        });
     }
 
     public sealed record Named(string Name);

@@ -25,8 +25,9 @@ sealed class RawService : IAsyncDisposable
                 {
                     socket = await _listener.AcceptSocketAsync();
                 }
-                catch (Exception e) when (e is SocketException or ObjectDisposedException)
+                catch (Exception e) when (e is SocketException or InvalidOperationException)
                 {
+                    // Stopped while it waited, or before it waited again.
                     return;
                 }
 
