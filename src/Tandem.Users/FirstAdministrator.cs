@@ -8,6 +8,7 @@ using Tandem.Core.Configuration;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.CommonPasswords;
 
 namespace Tandem.Users;
 
@@ -16,7 +17,7 @@ namespace Tandem.Users;
 /// An account that has the e-mail already is left as it is: nobody has proved that the mailbox is theirs, and whoever signed up with it first
 /// must not become administrator by a setting.
 /// </remarks>
-sealed class ConfiguredAdministrator(AdminOptions options, UserTable users, Passwords passwords, TimeProvider clock, ILogger<ConfiguredAdministrator> logger) : IHostedService
+sealed class ConfiguredAdministrator(AdminOptions options, UserTable users, Passwords passwords, CommonPasswordCheck common, TimeProvider clock, ILogger<ConfiguredAdministrator> logger) : IHostedService
 {
     /// <exception cref="ConfigurationException">The section is incomplete or not valid; the message never has the password.</exception>
     public static void Check(AdminOptions options)
@@ -40,6 +41,8 @@ sealed class ConfiguredAdministrator(AdminOptions options, UserTable users, Pass
             return;
         }
 
+        if (common.IsCommon(password))
+            throw new ConfigurationException($"Admin:Password {CommonPasswordCheck.Message}.");
         var hash = await passwords.HashAsync(password, cancellationToken);
         // Null: another process with the same settings was faster.
         if (await users.AddAsync(New(email, password), hash, Role.Administrator, clock.UtcNow(), Origin.Operator, "Admin:Email", cancellationToken) is { } account)

@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.Routing;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.SecondSteps;
 using Tandem.Users.Tokens;
 
 namespace Tandem.Users;
@@ -14,12 +15,12 @@ static class KeyEndpoints
     public static void MapKeys(this IEndpointRouteBuilder routes)
     {
         var own = routes.MapGroup("/keys").WithTags("API keys").NotByKey();
-        own.MapPost("", Create).WithSummary("Make an API key; its text is in this answer and nowhere else").Answers(UserProblems.ScopeNotHeld, UserProblems.TooManyKeys, UserProblems.NotFound);
+        own.MapPost("", Create).WithSummary("Make an API key; its text is in this answer and nowhere else").FreshSignIn().Answers(UserProblems.ScopeNotHeld, UserProblems.TooManyKeys, UserProblems.NotFound);
         own.MapGet("", List).WithSummary("Your API keys, the newest first").Paged();
         own.MapDelete("{id}", Revoke).WithSummary("Revoke one of your API keys").Answers(UserProblems.KeyNotFound);
 
         var others = routes.MapGroup("/users/{id}/keys").WithTags("API keys");
-        others.MapPost("", CreateFor).WithSummary("Make an API key for a user, such as the account of a service").RequireAdministrator().NotByKey()
+        others.MapPost("", CreateFor).WithSummary("Make an API key for a user, such as the account of a service").RequireAdministrator().NotByKey().FreshSignIn()
             .Answers(UserProblems.ScopeNotHeld, UserProblems.TooManyKeys, UserProblems.NotFound);
         others.MapGet("", ListOf).WithSummary("The API keys of a user").RequireScope(UserEndpoints.Read).Paged().Answers(UserProblems.NotFound);
         others.MapDelete("{key}", RevokeOf).WithSummary("Revoke an API key of a user").RequireScope(UserEndpoints.Write).Answers(UserProblems.KeyNotFound);

@@ -40,4 +40,16 @@ static partial class Log
 
     [LoggerMessage(2008, LogLevel.Information, "{Count} sessions that ended long ago were removed")]
     public static partial void SessionsRemoved(this ILogger logger, int count);
+
+    [LoggerMessage(2013, LogLevel.Warning, "The mail server refused mail {MailId} for good ({Status}); it is not tried again")]
+    public static partial void MailRefused(this ILogger logger, Guid mailId, int status);
+
+    [LoggerMessage(2014, LogLevel.Information, "A mail for account {AccountId} (ticket {TicketId}) was not sent: its e-mail has had as many as Users:MailsPerEmail allows")]
+    public static partial void MailWithheld(this ILogger logger, Guid ticketId, long accountId);
+
+    [LoggerMessage(2015, LogLevel.Warning, "Expired tickets could not be deleted; it is tried again")]
+    public static partial void TicketsNotSwept(this ILogger logger, Exception e);
+
+    [LoggerMessage(2016, LogLevel.Information, "Expired tickets are deleted again")]
+    public static partial void TicketsSweptAgain(this ILogger logger);
 }

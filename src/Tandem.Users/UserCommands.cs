@@ -7,7 +7,9 @@ using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.CommonPasswords;
 using Tandem.Users.Import;
+using Tandem.Users.SecondSteps;
 using Tandem.Users.Tokens;
 
 namespace Tandem.Users;
@@ -29,6 +31,7 @@ static class UserCommands
         Switch(host, "activate", "Let a deactivated account sign in again", new AccountChange(IsActive: true)),
         Switch(host, "promote", "Make an account administrator, from its next sign-in or refresh on", new AccountChange(IsAdministrator: true)),
         Switch(host, "demote", "Make an administrator a plain account, and end its sessions", new AccountChange(IsAdministrator: false)),
+        SecondStepOff(host),
         ImportCommand.Make(host),
         ExportCommand.Make(host),
     };
@@ -55,7 +58,7 @@ static class UserCommands
             if (await FindAsync(services, parsed, email, ct) is not { } account)
                 return Failed;
             var now = services.GetRequiredService<TimeProvider>().UtcNow();
-            if (await services.GetRequiredService<Sessions>().OpenAsync(account.Id, null, null, names, null, life, Origin.Operator with { UserAgent = "tandem token" }, now, ct) is not { } session)
+            if (await services.GetRequiredService<Sessions>().OpenAsync(account.Id, names, life, Origin.Operator with { UserAgent = "tandem token" }, now, ct) is not { } session)
                 return Refuse(parsed, $"{account.Email} is not active; first: tandem user activate {account.Email}");
             var token = await services.GetRequiredService<AccessTokens>().MakeAsync(session, now, life, ct);
             Out(parsed).WriteLine(parsed.GetValue(json)
@@ -83,6 +86,8 @@ static class UserCommands
                 return WrongUse;
             return await host.RunAsync(async (services, ct) =>
             {
+                if (services.GetRequiredService<CommonPasswordCheck>().IsCommon(password))
+                    return Refuse(parsed, $"password {CommonPasswordCheck.Message}", WrongUse);
                 var hash = await services.GetRequiredService<Passwords>().HashAsync(password, ct);
                 var role = parsed.GetValue(admin) ? Role.Administrator : Role.Person;
                 if (await services.GetRequiredService<UserTable>().AddAsync(user, hash, role, services.GetRequiredService<TimeProvider>().UtcNow(), Origin.Operator, null, ct) is not { } account)
@@ -136,6 +141,8 @@ static class UserCommands
             {
                 if (await FindAsync(services, parsed, email, ct) is not { } account)
                     return Failed;
+                if (services.GetRequiredService<CommonPasswordCheck>().IsCommon(password))
+                    return Refuse(parsed, $"password {CommonPasswordCheck.Message}", WrongUse);
                 var hash = await services.GetRequiredService<Passwords>().HashAsync(password, ct);
                 if (!await services.GetRequiredService<UserTable>().ChangePasswordAsync(account.Id, hash, services.GetRequiredService<TimeProvider>().UtcNow(), Origin.Operator, ct))
                     return Refuse(parsed, UserProblems.NotFound.Detail);
@@ -157,6 +164,22 @@ static class UserCommands
             if (await services.GetRequiredService<UserTable>().ChangeAsync(account.Id, change, services.GetRequiredService<TimeProvider>().UtcNow(), Origin.Operator, ct) is not { } changed)
                 return Refuse(parsed, UserProblems.NotFound.Detail);
             Out(parsed).WriteLine($"{changed.Email} is {(changed.IsActive ? "active" : "not active")}{(changed.IsAdministrator ? ", administrator" : "")}");
+            return 0;
+        }, ct));
+        return command;
+    }
+
+    static Command SecondStepOff(ICommandHost host)
+    {
+        var email = new Argument<string>("EMAIL") { Description = "Which account" };
+        var command = new Command("second-step-off", "Remove the authenticator app of somebody who has lost it and the recovery codes") { email };
+        command.SetAction((parsed, ct) => host.RunAsync(async (services, ct) =>
+        {
+            if (await FindAsync(services, parsed, email, ct) is not { } account)
+                return Failed;
+            if (!await services.GetRequiredService<SecondStep>().SwitchOffAsync(account, Origin.Operator, ct))
+                return Refuse(parsed, $"{account.Email} has no second step");
+            Out(parsed).WriteLine($"{account.Email} signs in without a second step; who has asked for this should be known to you");
             return 0;
         }, ct));
         return command;

@@ -6,6 +6,10 @@ using Microsoft.AspNetCore.Routing;
 using Tandem.Core;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.CommonPasswords;
+using Tandem.Users.Mailing;
+using Tandem.Users.SecondSteps;
+using Tandem.Users.Tickets;
 
 namespace Tandem.Users;
 
@@ -22,11 +26,11 @@ static class UserEndpoints
         users.MapGet("", List).WithSummary("Every user, by id; X-Total-Count and Link tell what else there is").RequireScope(Read);
         users.MapGet("{id}", Get).WithSummary("A user: yourself, or anyone for administrators and the scope users:read").Answers(UserProblems.NotYours, UserProblems.NotFound);
         users.MapPatch("{id}", Change).WithSummary("Change the fields that are sent").Answers(UserProblems.NotYours, UserProblems.NotFound, UserProblems.LastAdministrator);
-        users.MapDelete("{id}", Delete).WithSummary("Delete an account with its sessions and keys").Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.NotFound, UserProblems.LastAdministrator);
+        users.MapDelete("{id}", Delete).WithSummary("Delete an account with its sessions and keys").FreshSignIn().Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.NotFound, UserProblems.LastAdministrator);
     }
 
     static async Task<Results<Created<UserView>, ProblemResult>> Register(NewUser user, IdempotencyKey? key, HttpContext context, UsersOptions options,
-        UserTable users, Passwords passwords, IRateLimits limits, SignInLimits signIns, ITokenVerifier tokens, TimeProvider clock, CancellationToken ct)
+        MailOptions mail, UserTable users, Passwords passwords, CommonPasswordCheck common, IRateLimits limits, SignInLimits signIns, ITokenVerifier tokens, TimeProvider clock, CancellationToken ct)
     {
         var origin = Origin.Of(context);
         // The endpoint is open to anyone, so nobody has looked at a token yet; one that is sent lifts the limits of sign-up.
@@ -40,11 +44,12 @@ static class UserEndpoints
                 return refusal;
         }
 
+        common.Refuse(user.Password);
         // Asked before the expensive hash; the insert below decides. Of a repetition the e-mail is taken: by itself.
         if (key is null && await users.FindAsync(user.Email, ct) is not null)
             return Problem.Of(UserProblems.EmailTaken);
         var hash = await passwords.HashAsync(user.Password, ct);
-        if (await users.RegisterAsync(key?.About(user.Email, user.Name), user, hash, clock.UtcNow(), origin, ct) is not { } registered)
+        if (await users.RegisterAsync(key?.About(user.Email, user.Name), user, hash, clock.UtcNow(), origin, options.Verification(mail) == EmailVerification.Off ? null : MailedEndpoints.RequestOf(context), ct) is not { } registered)
             return Problem.Of(UserProblems.EmailTaken);
         if (registered.PasswordHash != hash && await RefuseAsync(context, user, registered, passwords, signIns, ct) is { } unlike)
             return unlike;

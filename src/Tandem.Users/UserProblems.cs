@@ -22,5 +22,15 @@ static class UserProblems
     public static readonly Problem SessionWanted = new("users/session-wanted", 403, "An API key may not do this; sign in for it.");
     public static readonly Problem ScopeNotHeld = new("users/scope-not-held", 403, "A key gets no more than its owner and the token it is made with have: leave scopes out, or name fewer.");
     public static readonly Problem TooManyKeys = new("users/too-many-keys", 409, "The account has as many API keys as Users:KeysPerAccount allows; revoke one first.");
+    public static readonly Problem SignInTooOld = new("users/sign-in-too-old", 401,
+        "This takes a sign-in that is not older than Users:StepUpAfter: POST /auth/confirmation with your password, or with a code where the account has a second step, and send this request again.");
+    public static readonly Problem SecondStepWanted = new("users/second-step-wanted", 403,
+        "The account has a second step: POST /token with grant_type=urn:tandem:second-step, this handle, and the code of the authenticator app or a recovery code.");
+    public static readonly Problem SecondStepIsOn = new("users/second-step-is-on", 409, "The account has an authenticator app; remove it first: DELETE /auth/totp.");
+    public static readonly Problem SecondStepIsOff = new("users/second-step-is-off", 404, "The account has no second step.");
+    public static readonly Problem WrongCode = new("users/wrong-code", 400, "The code is wrong, was used before, has expired or was tried too often.");
+    public static readonly Problem WrongPassword = new("users/wrong-password", 400, "The password is wrong.");
+    public static readonly Problem EmailNotVerified = new("users/email-not-verified", 403, "Confirm your e-mail first, with the link that was mailed to it; POST /auth/email/verification has another one sent.");
+    public static readonly Problem LinkInvalid = new("users/link-invalid", 400, "The link does not work, or no longer: it works once, and not for long. Ask for a new one.");
     public static readonly Problem SetupClosed = new("users/setup-closed", 404, "This link does not work, or no longer: it makes the first administrator, once. The server prints it on start.");
 }

@@ -1,13 +1,16 @@
+using System.Globalization;
 using Tandem.Core.Contracts;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.Mailing;
+using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
 
 namespace Tandem.Users;
 
 /// <summary>The accounts and what happens to them.</summary>
-sealed class UserTable(Db db, Sessions sessions, AuditTrail trail)
+sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable tickets, Letters letters)
 {
     /// <summary>Runs before every other: what else a write finds out about the account stays true until it commits, on either engine.</summary>
     static Sql Locked(long id) => $"update users_accounts set id = id where id = {id} returning id, email, name, created_at, is_active, is_administrator";
@@ -23,6 +26,8 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail)
 
     public Task<Credentials?> FindCredentialsAsync(long id, CancellationToken ct) =>
         db.FindAsync<Credentials>($"select id, password_hash, is_active from users_accounts where id = {id}", ct);
+
+    public async Task<bool> IsVerifiedAsync(long id, CancellationToken ct) => await db.FindAsync<long>($"select count(*) from users_accounts where id = {id} and email_verified_at is not null", ct) == 1;
 
     /// <returns>A page by id, and how many accounts there were at the same instant.</returns>
     public async Task<(List<Account> Page, long Total)> ListAsync(int skip, int limit, CancellationToken ct)
@@ -53,8 +58,15 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail)
 
     /// <summary>Signs a person up, once per key.</summary>
     /// <returns>The stored account with its hash, which is another one than <paramref name="hash"/> when it was stored before; null when the e-mail is taken.</returns>
-    public Task<Registered?> RegisterAsync(IdempotencyKey? key, NewUser user, string hash, DateTime now, Origin origin, CancellationToken ct) => db.OnceAsync(key, async tx =>
-        await InsertAsync(tx, user, hash, Role.Person, now, origin, null) is { } account ? new Registered(account, hash) : null, ct);
+    /// <param name="verify">Where it is done, when the person is to be mailed a link to confirm the e-mail.</param>
+    public Task<Registered?> RegisterAsync(IdempotencyKey? key, NewUser user, string hash, DateTime now, Origin origin, Request? verify, CancellationToken ct) => db.OnceAsync(key, async tx =>
+    {
+        if (await InsertAsync(tx, user, hash, Role.Person, now, origin, null) is not { } account)
+            return null;
+        if (verify is { } request)
+            await tickets.AskAsync(tx, TicketPurpose.Verify, account.Email, account.Id, request, null);
+        return new Registered(account, hash);
+    }, ct);
 
     async Task<Account?> InsertAsync(Transaction tx, NewUser user, string hash, Role role, DateTime now, Origin origin, string? reason)
     {
@@ -133,21 +145,92 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail)
         await KeepAnAdministratorAsync(tx, account, ct);
         await trail.AddAsync(tx, AuditEvents.UserDeleted, origin, id, now);
         await sessions.EndAllAsync(tx, id, "deleted", origin, now, ct);
+        await TicketTable.DropAsync(tx, id);
+        await tx.ExecuteAsync($"delete from users_totp where account_id = {id}", ct);
+        await tx.ExecuteAsync($"delete from users_recovery_codes where account_id = {id}", ct);
         await tx.ExecuteAsync($"delete from users_accounts where id = {id}", ct);
         await tx.PublishAsync(new UserDeleted(id), ct);
         return true;
     }, ct);
 
-    /// <summary>Sets another password and ends the account's sessions: whoever knew the old one is out.</summary>
+    /// <summary>Sets another password and ends the account's sessions and keys: whoever knew the old one is out.</summary>
+    /// <param name="except">A session that goes on: the one that it is done with.</param>
     /// <returns>False when there is no such account.</returns>
-    public Task<bool> ChangePasswordAsync(long id, string hash, DateTime now, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    public Task<bool> ChangePasswordAsync(long id, string hash, DateTime now, Origin origin, CancellationToken ct, Guid? except = null) => db.InTransactionAsync(async tx =>
     {
-        if (await tx.ExecuteAsync($"update users_accounts set password_hash = {hash} where id = {id}", ct) == 0)
+        if (await tx.FindAsync<string>($"update users_accounts set password_hash = {hash} where id = {id} returning email", ct) is not { } email)
             return false;
-        await trail.AddAsync(tx, AuditEvents.PasswordChanged, origin, id, now);
-        await sessions.EndAllAsync(tx, id, "password changed", origin, now, ct);
+        await PasswordChangedAsync(tx, id, email, now, origin, null, except);
         return true;
     }, ct);
+
+    /// <summary>Sets another password with the link of a mail. It also shows that the mailbox is the person's own.</summary>
+    /// <returns>False when the link opens nothing.</returns>
+    public Task<bool> ResetPasswordAsync(string link, string hash, DateTime now, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    {
+        if (await tickets.UseLinkAsync(tx, TicketPurpose.Reset, link) is not { } used)
+            return false;
+        var email = await tx.FindAsync<string>($"update users_accounts set password_hash = {hash} where id = {used.AccountId} and email = {used.Email} and is_active returning email", ct);
+        if (email is null)
+            return false;
+        await VerifiedAsync(tx, used.AccountId, email, origin, now);
+        await PasswordChangedAsync(tx, used.AccountId, email, now, origin, "by mail", null);
+        return true;
+    }, ct);
+
+    async Task PasswordChangedAsync(Transaction tx, long id, string email, DateTime now, Origin origin, string? reason, Guid? except)
+    {
+        await trail.AddAsync(tx, AuditEvents.PasswordChanged, origin, id, now, reason);
+        await sessions.EndAllAsync(tx, id, "password changed", origin, now, CancellationToken.None, except);
+        await TicketTable.DropAsync(tx, id);
+        await NoticeAsync(tx, email, "Your password was changed", now);
+    }
+
+    /// <summary>Asks for another e-mail: the new address is mailed a link, the old one is told.</summary>
+    public Task AskForEmailAsync(long id, string email, Request request, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    {
+        if (await tx.FindAsync<Account>(Locked(id), ct) is not { } account)
+            return;
+        await tickets.AskAsync(tx, TicketPurpose.Change, email, id, request, null);
+        await NoticeAsync(tx, account.Email, $"Another e-mail address was asked for: {Fold(email)}", now);
+    }, ct);
+
+    /// <summary>Uses the link of a mail that shows that an e-mail is the person's own; of a change, makes it the account's.</summary>
+    /// <returns>False when the link opens nothing.</returns>
+    /// <exception cref="ProblemException">Somebody else has the e-mail meanwhile.</exception>
+    public Task<bool> ConfirmEmailAsync(string link, DateTime now, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    {
+        if (await tickets.UseLinkAsync(tx, TicketPurpose.Verify, link) is { Email: { } shown } verified)
+            return await VerifiedAsync(tx, verified.AccountId, shown, origin, now);
+        if (await tickets.UseLinkAsync(tx, TicketPurpose.Change, link) is not { Email: { } email } used || await tx.FindAsync<Account>(Locked(used.AccountId), ct) is not { IsActive: true } account)
+            return false;
+        if (await tx.FindAsync<long>($"select count(*) from users_accounts where email = {email} and id <> {account.Id}", ct) > 0)
+            throw new ProblemException(UserProblems.EmailTaken);
+        await tx.ExecuteAsync($"update users_accounts set email = {email}, email_verified_at = {now} where id = {account.Id}", ct);
+        await trail.AddAsync(tx, AuditEvents.EmailChanged, origin, account.Id, now);
+        await TicketTable.DropAsync(tx, account.Id);
+        await tx.PublishAsync(new UserEmailChanged(account.Id), ct);
+        foreach (var to in (string[])[account.Email, email])
+            await NoticeAsync(tx, to, $"The e-mail address was changed from {account.Email} to {email}", now);
+        return true;
+    }, ct);
+
+    /// <summary>Notes that the mailbox is the person's own.</summary>
+    /// <returns>False when the account has another e-mail by now.</returns>
+    public async Task<bool> VerifiedAsync(Transaction tx, long id, string email, Origin origin, DateTime now)
+    {
+        if (await tx.ExecuteAsync($"update users_accounts set email_verified_at = {now} where id = {id} and email = {email} and email_verified_at is null", CancellationToken.None) == 1)
+        {
+            await trail.AddAsync(tx, AuditEvents.EmailVerified, origin, id, now);
+            return true;
+        }
+
+        return await tx.FindAsync<long>($"select count(*) from users_accounts where id = {id} and email = {email}", CancellationToken.None) == 1;
+    }
+
+    /// <summary>Tells the person what happened to the account, so that whoever did it cannot hide it.</summary>
+    public Task NoticeAsync(Transaction tx, string email, string what, DateTime now) =>
+        tx.MailAsync(letters.Write(email, "notice", ("what", what), ("when", now.ToString("yyyy-MM-dd HH:mm 'UTC'", CultureInfo.InvariantCulture))), CancellationToken.None);
 
     /// <exception cref="ProblemException">It is the last active administrator.</exception>
     public static async Task KeepAnAdministratorAsync(Transaction tx, Account account, CancellationToken ct)

@@ -2,9 +2,14 @@ using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
 using Tandem.Core.Configuration;
+using Tandem.Core.Contracts;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.CommonPasswords;
 using Tandem.Users.Import;
+using Tandem.Users.Mailing;
+using Tandem.Users.SecondSteps;
+using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
 
 namespace Tandem.Users;
@@ -31,6 +36,8 @@ public sealed class UsersModule : Module
         module.Services.AddSingleton<UserTable>();
         module.Services.AddSingleton<ImportTable>();
         module.Services.AddSingleton<Passwords>();
+        new CommonPasswordCheck(options).CheckSettings();
+        module.Services.AddSingleton<CommonPasswordCheck>();
         module.Services.AddSingleton<SignInLimits>();
         module.Services.AddSingleton<Keys>();
         module.Services.AddSingleton<Sessions>();
@@ -44,6 +51,17 @@ public sealed class UsersModule : Module
         module.Services.AddSingleton<AccessTokens>();
         module.Services.AddHostedService<RevocationWatch>();
 
+        module.Options<MailOptions>("Mail").Check();
+        module.Services.AddSingleton<MailSender>();
+        module.Services.AddSingleton<Letters>();
+        module.Job<Mail, SendMail>();
+        module.Services.AddSingleton<TicketTable>();
+        module.Services.AddSingleton<MailAllowance>();
+        module.Services.AddSingleton<SecondStep>();
+        module.Job<MailTicket, TicketMailer>();
+        if (module.IsServed)
+            module.Services.AddHostedService<TicketSweep>();
+
         var admin = module.Options<AdminOptions>("Admin");
         ConfiguredAdministrator.Check(admin);
         module.Services.AddSingleton<SetupLink>();
@@ -56,6 +74,7 @@ public sealed class UsersModule : Module
         module.Command(UserCommands.Token);
         module.Command(KeyCommands.Keys);
         module.Command(AuditCommands.Audit);
+        module.Command(PasswordFilterCommand.Make);
     }
 
     /// <inheritdoc/>
@@ -66,6 +85,11 @@ public sealed class UsersModule : Module
         routes.MapSessions();
         routes.MapKeys();
         routes.MapSetup();
+        routes.MapMailed();
+        routes.MapMailedPages();
+        routes.MapSecondSteps();
         routes.MapAudit();
+        if (routes.ServiceProvider.GetRequiredService<MailOptions>() is { OutboxPage: true, Host: null })
+            routes.MapOutbox();
     }
 }

@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Tandem.Users.Mailing;
 
 namespace Tandem.Users;
 
@@ -53,6 +54,70 @@ public sealed class UsersOptions
     /// <summary>Failed sign-ins per five minutes from one address, to whatever account. Default 100; 0: no limit.</summary>
     [Range(0, 1_000_000)]
     public int FailuresPerAddress { get; set; } = 100;
+
+    /// <summary>Where people reach this server, such as https://example.com: the links in mails begin with it. Default: the address that the server listens on.</summary>
+    [Url]
+    public string? PublicUrl { get; set; }
+
+    /// <summary>A page of your app that takes a new password and sends it to POST /auth/password; ?token= is put behind it. Default: a page of ours.</summary>
+    [Url]
+    public string? PasswordPage { get; set; }
+
+    /// <summary>A page of your app that sends the token to POST /auth/email/confirmation; ?token= is put behind it. Default: a page of ours.</summary>
+    [Url]
+    public string? EmailPage { get; set; }
+
+    /// <summary>A page of your app that exchanges the token at POST /token; ?token= is put behind it. Default none: mails to sign in have a code and no link.</summary>
+    [Url]
+    public string? SignInPage { get; set; }
+
+    /// <summary>Off; Sent: who signs up is mailed a link to confirm the e-mail; Required: and is not let in before. Default: Sent where Mail:Host is set, otherwise Off.</summary>
+    public EmailVerification? EmailVerification { get; set; }
+
+    /// <summary>How long a link in a mail works. Default 1 hour; 5 minutes to 7 days.</summary>
+    [Range(typeof(TimeSpan), "00:05:00", "7.00:00:00")]
+    public TimeSpan LinkLifetime { get; set; } = TimeSpan.FromHours(1);
+
+    /// <summary>How long a mail to sign in works, its code and its link. Default 10 minutes; 1 minute to 1 hour.</summary>
+    [Range(typeof(TimeSpan), "00:01:00", "01:00:00")]
+    public TimeSpan CodeLifetime { get; set; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>How many mails an address may ask for in five minutes, to whomever. Default 30; 0: no limit.</summary>
+    [Range(0, 1_000_000)]
+    public int MailsPerAddress { get; set; } = 30;
+
+    /// <summary>How many mails an e-mail gets in an hour that anybody can ask for; beyond that they are not sent. Default 10; 0: no limit.</summary>
+    [Range(0, 1_000_000)]
+    public int MailsPerEmail { get; set; } = 10;
+
+    /// <summary>How old a sign-in may be for what is dangerous: other passwords, e-mails and second steps, new API keys, deleting an account. Default 15 minutes; 0: any age; up to 1 day.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "1.00:00:00")]
+    public TimeSpan StepUpAfter { get; set; } = TimeSpan.FromMinutes(15);
+
+    /// <summary>How many wrong codes an account's second step takes in a day, from addresses it was never signed in from; others have as many of their own. Default 20; 0: no limit.</summary>
+    [Range(0, 1_000_000)]
+    public int CodeFailuresPerDay { get; set; } = 20;
+
+    /// <summary>Refuses new passwords that are tried first: those of the list in the program, and of <c>PasswordFilter</c>. Default: true where PublicUrl or PasswordFilter is set, otherwise false.</summary>
+    public bool? RefuseCommonPasswords { get; set; }
+
+    /// <summary>A file that tandem password-filter build has made, such as of the passwords that Have I Been Pwned knows. Default none.</summary>
+    public string? PasswordFilter { get; set; }
+
+    internal bool RefusesCommonPasswords => RefuseCommonPasswords ?? (PublicUrl ?? PasswordFilter) is not null;
+
+    internal EmailVerification Verification(MailOptions mail) => EmailVerification ?? (mail.Host is null ? Users.EmailVerification.Off : Users.EmailVerification.Sent);
+}
+
+/// <summary>What is made of an e-mail that nobody has confirmed yet.</summary>
+public enum EmailVerification
+{
+    /// <summary>Nothing.</summary>
+    Off,
+    /// <summary>A mail with a link is sent at sign-up.</summary>
+    Sent,
+    /// <summary>And nobody is signed in before the link was used.</summary>
+    Required,
 }
 
 /// <summary>The first administrator, section <c>Admin</c>: TANDEM_ADMIN__EMAIL and TANDEM_ADMIN__PASSWORD.</summary>

@@ -13,6 +13,11 @@ public sealed record UserRegistered(long UserId, DateTime CreatedAt);
 [Event("users.user-renamed")]
 public sealed record UserRenamed(long UserId);
 
+/// <summary>An account has another e-mail; whoever has it was mailed to and confirmed it.</summary>
+/// <param name="UserId">The account.</param>
+[Event("users.user-email-changed")]
+public sealed record UserEmailChanged(long UserId);
+
 /// <summary>An account was deactivated; its sessions have ended.</summary>
 /// <param name="UserId">The account.</param>
 [Event("users.user-deactivated")]

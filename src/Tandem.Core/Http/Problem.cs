@@ -31,12 +31,14 @@ public sealed record Problem(string Code, int Status, string Detail)
 /// <param name="detail">A more exact sentence than the declared one.</param>
 /// <param name="errors">JSON name of the field to its messages.</param>
 /// <param name="retryAfterSeconds">For the Retry-After header.</param>
-public sealed class ProblemException(Problem problem, string? detail = null, IReadOnlyDictionary<string, string[]>? errors = null, int? retryAfterSeconds = null)
+/// <param name="members">Members beside those of RFC 9457.</param>
+public sealed class ProblemException(Problem problem, string? detail = null, IReadOnlyDictionary<string, string[]>? errors = null, int? retryAfterSeconds = null,
+    IReadOnlyDictionary<string, string>? members = null)
     : Exception(detail ?? problem?.Detail)
 {
     /// <summary>What the client gets.</summary>
     public ProblemResult Result { get; } =
-        new(problem ?? throw new ArgumentNullException(nameof(problem)), detail, errors) { RetryAfterSeconds = retryAfterSeconds };
+        new(problem ?? throw new ArgumentNullException(nameof(problem)), detail, errors) { RetryAfterSeconds = retryAfterSeconds, Members = members };
 }
 
 /// <summary>Writes a <see cref="Problem"/>.</summary>

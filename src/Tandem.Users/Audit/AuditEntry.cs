@@ -65,6 +65,14 @@ static class AuditEvents
     public const string AdministratorUnmade = "administrator-unmade";
     public const string SetupLinkUsed = "setup-link-used";
     public const string PasswordChanged = "password-changed";
+    public const string MailAsked = "mail-asked";
+    public const string EmailVerified = "email-verified";
+    public const string EmailChanged = "email-changed";
+    public const string SignInConfirmed = "sign-in-confirmed";
+    public const string SecondStepOn = "second-step-on";
+    public const string SecondStepOff = "second-step-off";
+    public const string RecoveryCodesMade = "recovery-codes-made";
+    public const string RecoveryCodeUsed = "recovery-code-used";
     public const string SignedIn = "signed-in";
     public const string SignInFailed = "sign-in-failed";
     public const string SignedOut = "signed-out";

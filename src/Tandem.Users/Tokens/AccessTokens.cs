@@ -18,6 +18,7 @@ sealed class AccessTokens(Keys keys, UsersOptions options)
             ["sub"] = session.AccountId.ToString(CultureInfo.InvariantCulture),
             ["sid"] = session.Id.ToString(),
             ["jti"] = Guid.NewGuid().ToString(),
+            ["auth_time"] = new DateTimeOffset(session.AuthenticatedAt).ToUnixTimeSeconds(),
         };
         if (session.ActsAsAdministrator)
             claims["role"] = TokenServer.Administrator;

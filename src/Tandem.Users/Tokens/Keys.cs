@@ -2,6 +2,7 @@ using System.Buffers.Text;
 using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
+using System.Text;
 using Microsoft.Extensions.Logging;
 using Tandem.Core;
 using Tandem.Core.Data;
@@ -17,6 +18,9 @@ sealed class Keys(Db db, TimeProvider clock, ILogger<Keys> logger) : IDisposable
     const string Access = "access";
     const string Refresh = "refresh";
 
+    const int NonceSize = 12;
+    const int TagSize = 16;
+
     readonly ConcurrentDictionary<string, VerificationKey> _verification = new();
 
     /// <summary>The key new access tokens are signed with.</summary>
@@ -29,6 +33,32 @@ sealed class Keys(Db db, TimeProvider clock, ILogger<Keys> logger) : IDisposable
 
     /// <summary>The key refresh tokens are encrypted with.</summary>
     public Task<StoredKey> EncryptionAsync(CancellationToken ct) => CurrentAsync(Refresh, () => RandomNumberGenerator.GetBytes(32), ct);
+
+    /// <summary>Seals what must not be read in a copy of its table: AES-256-GCM, by a key that is derived (RFC 5869) from the one of refresh tokens.</summary>
+    /// <param name="purpose">What it is, and whose: only with the same words it is opened again.</param>
+    public async Task<(string KeyId, byte[] Box)> SealAsync(byte[] secret, string purpose, CancellationToken ct)
+    {
+        var key = await EncryptionAsync(ct);
+        var box = new byte[NonceSize + secret.Length + TagSize];
+        RandomNumberGenerator.Fill(box.AsSpan(0, NonceSize));
+        using var aes = new AesGcm(Derived(key), TagSize);
+        aes.Encrypt(box.AsSpan(0, NonceSize), secret, box.AsSpan(NonceSize, secret.Length), box.AsSpan(NonceSize + secret.Length), Encoding.UTF8.GetBytes(purpose));
+        return (key.Id, box);
+    }
+
+    /// <inheritdoc cref="SealAsync"/>
+    /// <exception cref="CryptographicException">It was changed, or is of another purpose.</exception>
+    public async Task<byte[]> OpenAsync(string keyId, byte[] box, string purpose, CancellationToken ct)
+    {
+        var key = await db.FindAsync<StoredKey>($"select id, secret from users_signing_keys where id = {keyId} and purpose = {Refresh}", ct)
+            ?? throw new InvalidOperationException($"The key {keyId} is gone, and with it what was sealed by it.");
+        var secret = new byte[box.Length - NonceSize - TagSize];
+        using var aes = new AesGcm(Derived(key), TagSize);
+        aes.Decrypt(box.AsSpan(0, NonceSize), box.AsSpan(NonceSize, secret.Length), box.AsSpan(NonceSize + secret.Length), secret, Encoding.UTF8.GetBytes(purpose));
+        return secret;
+    }
+
+    static byte[] Derived(StoredKey key) => HKDF.DeriveKey(HashAlgorithmName.SHA256, key.Secret, 32, info: "tandem sealed secrets"u8.ToArray());
 
     /// <summary>Finds the public key that a token names. Reads no store: <see cref="LoadAsync"/> has.</summary>
     public bool TryFind(string id, [NotNullWhen(true)] out VerificationKey? key) => _verification.TryGetValue(id, out key);

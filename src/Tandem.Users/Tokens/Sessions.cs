@@ -4,6 +4,8 @@ using Tandem.Core.Contracts;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.Mailing;
+using Tandem.Users.Tickets;
 
 namespace Tandem.Users.Tokens;
 
@@ -11,39 +13,77 @@ namespace Tandem.Users.Tokens;
 /// The sessions: one per sign-in, a family of refresh tokens each; and in the same table the API keys, which end in the same ways (<see cref="ApiKeys"/>). A refresh token carries its session's id and a generation; only the newest
 /// generation is exchanged, and for a short while the one before it.
 /// </summary>
-sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackplane backplane, UsersOptions options)
+sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackplane backplane, UsersOptions options, MailOptions mail)
 {
     public const string ByOwner = "ended by its owner";
 
     // A token is made a moment after its session's row is written, and checked by clocks that differ a little.
     static readonly TimeSpan Margin = TimeSpan.FromMinutes(1);
 
-    /// <summary>Opens a session, unless the account was deactivated or its password changed since <paramref name="passwordHash"/> was read.</summary>
-    /// <param name="passwordHash">The hash that the password was checked against; null where none was (a command of the operator).</param>
-    /// <param name="better">Another hash of the same password, to be stored instead; null: the stored one stays.</param>
-    /// <param name="scopes">What its tokens allow instead of all that the account may do; null: all.</param>
+    /// <summary>Signs a person in who has shown who he is, unless the account was deactivated or its password changed meanwhile.</summary>
+    /// <param name="proof">What was shown.</param>
     /// <param name="address">Where the sign-in came from.</param>
-    /// <param name="accessLifetime">Of its first access token.</param>
-    /// <param name="origin">Who signs in: nobody yet, or the operator.</param>
-    public Task<Session?> OpenAsync(long accountId, string? passwordHash, string? better, string? scopes, string? address, TimeSpan accessLifetime, Origin origin, DateTime now,
-        CancellationToken ct) => db.InTransactionAsync(async tx =>
+    public Task<SignIn> SignInAsync(Proof proof, string address, Origin origin, DateTime now, CancellationToken ct)
     {
-        // The update holds the account's row until the commit: whoever deactivates it comes before, and is seen here, or after, and sees this session.
-        Sql same = passwordHash is null ? Sql.Raw("") : $" and password_hash = {passwordHash}";
-        Sql replaced = better is null ? Sql.Raw("") : $", password_hash = {better}";
-        var account = await tx.FindAsync<SignedIn>($"""
-            update users_accounts set last_sign_in_at = {now}{replaced} where id = {accountId} and is_active{same} returning id, is_administrator
-            """, ct);
+        var handle = Secret.New();
+        return db.InTransactionAsync(async tx =>
+        {
+            Sql same = proof.PasswordHash is null ? Sql.Raw("") : $" and password_hash = {proof.PasswordHash}";
+            Sql replaced = proof.Better is null ? Sql.Raw("") : $", password_hash = {proof.Better}";
+            // The update holds the account's row until the commit: whoever deactivates it comes before, and is seen here, or after, and sees this session.
+            var account = await tx.FindAsync<Shown>($"""
+                update users_accounts set id = id{replaced} where id = {proof.AccountId} and is_active{same} returning id, email_verified_at is not null as is_verified
+                """, ct);
+            if (account is null)
+                return new SignIn(null, null, false);
+            if (!account.IsVerified && options.Verification(mail) == EmailVerification.Required)
+                return new SignIn(null, null, true);
+            if (await tx.FindAsync<long>($"select count(*) from users_totp where account_id = {account.Id} and confirmed_at is not null", ct) > 0)
+            {
+                await TicketTable.WaitAsync(tx, account.Id, handle, proof.Methods, now, now + options.CodeLifetime);
+                return new SignIn(null, handle, false);
+            }
+
+            return new SignIn(await OpenAsync(tx, account.Id, null, proof.Methods, address, options.AccessTokenLifetime, origin, now), null, false);
+        }, ct);
+    }
+
+    /// <summary>Opens a session on the operator's word.</summary>
+    /// <param name="scopes">What its tokens allow instead of all that the account may do; null: all.</param>
+    /// <param name="accessLifetime">Of its first access token.</param>
+    /// <returns>Null when there is no such account, or it is not active.</returns>
+    public Task<Session?> OpenAsync(long accountId, string? scopes, TimeSpan accessLifetime, Origin origin, DateTime now, CancellationToken ct) =>
+        db.InTransactionAsync(tx => OpenAsync(tx, accountId, scopes, null, null, accessLifetime, origin, now), ct);
+
+    /// <param name="methods">How the person has shown who he is, see <see cref="Methods"/>; null: the operator says so.</param>
+    public async Task<Session?> OpenAsync(Transaction tx, long accountId, string? scopes, string? methods, string? address, TimeSpan accessLifetime, Origin origin, DateTime now)
+    {
+        var account = await tx.FindAsync<SignedIn>($"update users_accounts set last_sign_in_at = {now} where id = {accountId} and is_active returning id, is_administrator", CancellationToken.None);
         if (account is null)
             return null;
         var id = Guid.CreateVersion7(now);
         await tx.ExecuteAsync($"""
-            insert into users_sessions (id, account_id, scopes, address, user_agent, generation, rotated_at, created_at, last_used_at, expires_at, access_until)
-            values ({id}, {accountId}, {scopes}, {address}, {origin.UserAgent}, 0, {now}, {now}, {now}, {now + options.RefreshTokenLifetime}, {now + accessLifetime + Margin})
-            """, ct);
-        await trail.AddAsync(tx, AuditEvents.SignedIn, passwordHash is null ? origin : origin.As(accountId, id), accountId, now, subjectPart: id);
-        return new Session(id, accountId, 0, account.IsAdministrator, scopes);
-    }, ct);
+            insert into users_sessions (id, account_id, scopes, methods, address, user_agent, generation, rotated_at, created_at, authenticated_at, last_used_at, expires_at, access_until)
+            values ({id}, {accountId}, {scopes}, {methods}, {address}, {origin.UserAgent}, 0, {now}, {now}, {now}, {now}, {now + options.RefreshTokenLifetime}, {now + accessLifetime + Margin})
+            """, CancellationToken.None);
+        await trail.AddAsync(tx, AuditEvents.SignedIn, methods is null ? origin : origin.As(accountId, id), accountId, now, methods is null or Methods.Password ? null : $"by {methods}", subjectPart: id);
+        return new Session(id, accountId, 0, account.IsAdministrator, scopes, now, methods);
+    }
+
+    /// <summary>Was the person of a session there within <c>Users:StepUpAfter</c>?</summary>
+    public async Task<bool> IsFreshAsync(Guid id, DateTime now, CancellationToken ct) => await db.FindAsync<long>($"""
+        select count(*) from users_sessions where id = {id} and key_digest is null and coalesce(authenticated_at, created_at) > {now - options.StepUpAfter}
+        """, ct) == 1;
+
+    /// <summary>Notes that the person of a session has shown again that he is there.</summary>
+    /// <returns>The caller; null when the session has ended.</returns>
+    public async Task<Caller?> ConfirmAsync(Transaction tx, Caller caller, Origin origin, DateTime now)
+    {
+        if (await tx.ExecuteAsync($"update users_sessions set authenticated_at = {now} where id = {caller.SessionId} and key_digest is null and ended_at is null", CancellationToken.None) == 0)
+            return null;
+        await trail.AddAsync(tx, AuditEvents.SignInConfirmed, origin, caller.AccountId, now, subjectPart: caller.SessionId);
+        return caller;
+    }
 
     /// <summary>Exchanges a refresh token.</summary>
     /// <param name="id">The session that the token names.</param>
@@ -55,7 +95,7 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
         var row = await tx.FindAsync<Row>($"""
             update users_sessions set last_used_at = {now}
             where id = {id} and key_digest is null and ended_at is null and expires_at > {now}
-            returning account_id, scopes, generation, rotated_at
+            returning account_id, scopes, generation, rotated_at, coalesce(authenticated_at, created_at) as authenticated_at, methods
             """, ct);
         if (row is null)
             return new Refresh(null, null);
@@ -78,12 +118,13 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
                 access_until = {now + options.AccessTokenLifetime + Margin}
             where id = {id}
             """, ct);
-        return new Refresh(new Session(id, row.AccountId, row.Generation, account.IsAdministrator, row.Scopes), null);
+        return new Refresh(new Session(id, row.AccountId, row.Generation, account.IsAdministrator, row.Scopes, row.AuthenticatedAt, row.Methods), null);
     }, ct);
 
     /// <summary>Ends every session and API key of an account; its tokens are worth nothing from the commit on.</summary>
-    public Task EndAllAsync(Transaction tx, long accountId, string reason, Origin origin, DateTime now, CancellationToken ct) =>
-        EndAsync(tx, $"account_id = {accountId}", accountId, reason, origin, now, ct);
+    /// <param name="except">One that goes on; null: none.</param>
+    public Task EndAllAsync(Transaction tx, long accountId, string reason, Origin origin, DateTime now, CancellationToken ct, Guid? except = null) =>
+        EndAsync(tx, $"account_id = {accountId} and id <> {except ?? Guid.Empty}", accountId, reason, origin, now, ct);
 
     /// <summary>Ends every API key of an account.</summary>
     public Task EndKeysAsync(Transaction tx, long accountId, string reason, Origin origin, DateTime now, CancellationToken ct) =>
@@ -145,16 +186,49 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
 
     sealed record Ended(Guid Id, DateTime AccessUntil, bool IsKey);
 
-    sealed record Row(long AccountId, string? Scopes, int Generation, DateTime RotatedAt);
+    sealed record Row(long AccountId, string? Scopes, int Generation, DateTime RotatedAt, DateTime AuthenticatedAt, string? Methods);
+
+    sealed record Shown(long Id, bool IsVerified);
 
     sealed record SignedIn(long Id, bool IsAdministrator);
 }
 
 /// <summary>What a session's next tokens say.</summary>
-sealed record Session(Guid Id, long AccountId, int Generation, bool IsAdministrator, string? Scopes)
+/// <param name="AuthenticatedAt">When the person has shown who he is; UTC.</param>
+/// <param name="Methods">How, see <see cref="Tokens.Methods"/>.</param>
+sealed record Session(Guid Id, long AccountId, int Generation, bool IsAdministrator, string? Scopes, DateTime AuthenticatedAt, string? Methods)
 {
     /// <summary>Scopes narrow: a token that names what it is for is no administrator's.</summary>
     public bool ActsAsAdministrator => IsAdministrator && Scopes is null;
+}
+
+/// <summary>What somebody has shown to be signed in.</summary>
+/// <param name="AccountId">Who he is then.</param>
+/// <param name="Methods">How, see <see cref="Tokens.Methods"/>.</param>
+/// <param name="PasswordHash">The hash that the password was checked against; null where none was.</param>
+/// <param name="Better">Another hash of the same password, to be stored instead; null: the stored one stays.</param>
+sealed record Proof(long AccountId, string Methods, string? PasswordHash = null, string? Better = null);
+
+/// <summary>What came of a sign-in; nothing of all: the account is not there, not active or has another password by now.</summary>
+/// <param name="Session">The session.</param>
+/// <param name="Handle">Under it the sign-in waits for its second step.</param>
+/// <param name="IsUnverified">The e-mail has to be confirmed first.</param>
+sealed record SignIn(Session? Session, string? Handle, bool IsUnverified);
+
+/// <summary>How a person shows who he is: names for the claim <c>amr</c> (RFC 8176 where it has one), in the order they were shown in.</summary>
+static class Methods
+{
+    public const string Password = "pwd";
+    /// <summary>A code or link that was mailed.</summary>
+    public const string Email = "email";
+    /// <summary>A code of an authenticator app.</summary>
+    public const string Otp = "otp";
+    public const string Recovery = "recovery";
+
+    public static string Add(string? first, string second) => $"{first} {second}".Trim();
+
+    /// <summary>What the claim says: two are more than one.</summary>
+    public static string[] Claim(string methods) => methods.Split(' ') is { Length: > 1 } several ? [.. several, "mfa"] : [methods];
 }
 
 /// <summary>A session as its owner is shown it.</summary>

@@ -10,10 +10,10 @@ static class TokenEndpoints
     public static void MapTokens(this IEndpointRouteBuilder routes)
     {
         routes.MapPost("/token", (HttpContext context, TokenServer server) => server.AnswerAsync(context)).AllowAnonymous().WithTags("Tokens")
-            .WithSummary("Sign in with e-mail and password, or exchange a refresh token")
+            .WithSummary("Sign in with e-mail and password, a mailed code or link, or a second step; or exchange a refresh token")
             .Produces<TokenView>()
             .Answers(UserProblems.InvalidGrant, UserProblems.InvalidRefreshToken, UserProblems.InvalidTokenRequest, UserProblems.InvalidClient,
-                UserProblems.FormWanted, HttpProblems.TooManyRequests, UserProblems.Busy);
+                UserProblems.WrongCode, UserProblems.LinkInvalid, UserProblems.SecondStepWanted, UserProblems.EmailNotVerified, UserProblems.FormWanted, HttpProblems.TooManyRequests, UserProblems.Busy);
 
         var wellKnown = routes.MapGroup("/.well-known").AllowAnonymous().WithTags("Tokens");
         wellKnown.MapGet("openid-configuration", (HttpContext context, TokenServer server) => server.AnswerAsync(context)).WithSummary("What the token endpoint can do (RFC 8414)");

@@ -1,22 +1,35 @@
 using System.Globalization;
 using System.Security.Claims;
+using System.Text.Json;
 using Microsoft.AspNetCore;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using OpenIddict.Abstractions;
 using OpenIddict.Server;
 using Tandem.Core;
+using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.SecondSteps;
+using Tandem.Users.Tickets;
 using static OpenIddict.Abstractions.OpenIddictConstants;
 using static OpenIddict.Server.OpenIddictServerEvents;
 
 namespace Tandem.Users.Tokens;
 
 /// <summary>Decides who gets a token, and says so in the contract's words. OpenIddict has read and checked the request and makes the tokens.</summary>
-sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions, SignInLimits limits, FailedSignIns failures, UsersOptions options, TimeProvider clock,
-    ILogger<TokenGrants> logger)
+sealed class TokenGrants(Db db, UserTable users, Passwords passwords, Sessions sessions, TicketTable tickets, SecondStep secondStep, SignInLimits limits, FailedSignIns failures, UsersOptions options,
+    TimeProvider clock, ILogger<TokenGrants> logger)
 {
+    /// <summary>Signs in with <c>handle</c> and <c>code</c>: POST /auth/code gave the one and mailed the other.</summary>
+    public const string EmailCode = "urn:tandem:email-code";
+
+    /// <summary>Signs in with <c>token</c>, of the link of such a mail.</summary>
+    public const string EmailLink = "urn:tandem:email-link";
+
+    /// <summary>Goes on with <c>handle</c> and <c>code</c> where a sign-in was answered with <see cref="UserProblems.SecondStepWanted"/>.</summary>
+    public const string SecondStepGrant = "urn:tandem:second-step";
+
     const string SessionClaim = "sid";
     const string GenerationClaim = "generation";
     const string AnswerProperty = "tandem:answer";
@@ -34,15 +47,18 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
         var http = context.Transaction.GetHttpRequest()?.HttpContext ?? throw new InvalidOperationException("A token request without its HTTP request.");
         try
         {
-            var session = context.Request.IsRefreshTokenGrantType()
-                ? await RefreshAsync(context.Principal, http)
-                : await SignInAsync(context.Request, http);
+            var session = context.Request.GrantType switch
+            {
+                GrantTypes.RefreshToken => await RefreshAsync(context.Principal, http),
+                EmailCode or EmailLink or SecondStepGrant => await ByCodeAsync(context.Request, http),
+                _ => await SignInAsync(context.Request, http),
+            };
             context.SignIn(Principal(session));
         }
         catch (ProblemException e)
         {
             context.Transaction.SetProperty(AnswerProperty, e.Result);
-            context.Reject(e.Result.Problem.Status == 400 ? Errors.InvalidGrant : Errors.TemporarilyUnavailable, e.Result.Detail);
+            context.Reject(ErrorOf(e.Result.Problem), e.Result.Detail);
         }
         catch (Exception e)
         {
@@ -51,6 +67,11 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
             context.Reject(Errors.ServerError);
         }
     }
+
+    static string ErrorOf(Problem problem) => problem == UserProblems.SecondStepWanted ? "mfa_required"
+        : problem == UserProblems.EmailNotVerified ? Errors.AccessDenied
+        : problem == UserProblems.InvalidTokenRequest ? Errors.InvalidRequest
+        : problem.Status == 400 ? Errors.InvalidGrant : Errors.TemporarilyUnavailable;
 
     async Task<Session> SignInAsync(OpenIddictRequest request, HttpContext http)
     {
@@ -69,8 +90,8 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
                 retryAfterSeconds: limit.Refusal().RetryAfterSeconds);
         }
 
-        var (session, wasRight) = await OpenAsync(possible ? password : "", account, address, origin, ct);
-        if (session is null)
+        var (signIn, wasRight) = await OpenAsync(possible ? password : "", account, address, origin, ct);
+        if (signIn is { Session: null, Handle: null, IsUnverified: false })
         {
             failures.Add(account?.Id, origin, account is null ? "no such account" : wasRight ? "not active" : "wrong password");
             throw new ProblemException(UserProblems.InvalidGrant);
@@ -78,26 +99,73 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
 
         if (attempt.SucceededAsync is { } succeeded)
             await succeeded();
-        return session;
+        return SessionOf(signIn);
     }
 
-    /// <returns>No session for a wrong password, an account that is not there or not active.</returns>
-    async Task<(Session? Session, bool WasRight)> OpenAsync(string password, Credentials? account, string address, Origin origin, CancellationToken ct)
+    /// <returns>Nothing for a wrong password, an account that is not there or not active.</returns>
+    async Task<(SignIn SignIn, bool WasRight)> OpenAsync(string password, Credentials? account, string address, Origin origin, CancellationToken ct)
     {
+        var nothing = new SignIn(null, null, false);
         for (var isFirst = true; ; isFirst = false)
         {
             var check = await passwords.CheckAsync(password, account?.PasswordHash, ct);
             if (!check.IsRight || account is null)
-                return (null, false);
-            if (await sessions.OpenAsync(account.Id, account.PasswordHash, check.Better, null, address, options.AccessTokenLifetime, origin, clock.UtcNow(), ct) is { } session)
-                return (session, true);
+                return (nothing, false);
+            if (await sessions.SignInAsync(new Proof(account.Id, Methods.Password, account.PasswordHash, check.Better), address, origin, clock.UtcNow(), ct) is var signIn && signIn != nothing)
+                return (signIn, true);
             // Of two first sign-ins at once one replaces the hash that both were checked against: the other is checked once more, against the new one.
             var now = isFirst && Passwords.IsWeak(account.PasswordHash) ? await users.FindCredentialsAsync(account.Id, ct) : null;
             if (now is null || now.PasswordHash == account.PasswordHash)
-                return (null, true);
+                return (nothing, true);
             account = now;
         }
     }
+
+    /// <summary>What is shown here has too many possibilities, or too few attempts, to be guessed; an address that goes on trying is put off like one that guesses passwords.</summary>
+    async Task<Session> ByCodeAsync(OpenIddictRequest request, HttpContext http)
+    {
+        var (address, origin, ct) = (ClientAddress.Of(http), Origin.Of(http), http.RequestAborted);
+        if (await limits.IsExhaustedAsync(address) is { } limit)
+        {
+            limit.WriteHeaders(http.Response, "sign-in-address");
+            throw new ProblemException(HttpProblems.TooManyRequests, "Too many failed sign-ins; try again after the time in Retry-After.", retryAfterSeconds: limit.Refusal().RetryAfterSeconds);
+        }
+
+        var signIn = request.GrantType switch
+        {
+            SecondStepGrant => new SignIn(await secondStep.SignInAsync(Text(request, "handle"), Text(request, "code"), address, origin, ct), null, false),
+            EmailLink => await ByMailAsync(tx => tickets.UseLinkAsync(tx, TicketPurpose.Code, Text(request, "token")), address, origin, ct),
+            _ => await ByMailAsync(tx => tickets.UseCodeAsync(tx, Text(request, "handle"), Text(request, "code")), address, origin, ct),
+        };
+        if (signIn is not { Session: null, Handle: null, IsUnverified: false })
+            return SessionOf(signIn);
+        await limits.FailedAsync(address);
+        failures.Add(null, origin, request.GrantType == EmailLink ? "wrong link" : "wrong code");
+        throw new ProblemException(request.GrantType == EmailLink ? UserProblems.LinkInvalid : UserProblems.WrongCode);
+    }
+
+    async Task<SignIn> ByMailAsync(Func<Transaction, Task<Used?>> use, string address, Origin origin, CancellationToken ct)
+    {
+        var used = await db.InTransactionAsync(async tx =>
+        {
+            var used = await use(tx);
+            // The mailbox is the person's own: the mail was read there.
+            return used is { Email: { } email } && await users.VerifiedAsync(tx, used.AccountId, email, origin, clock.UtcNow()) ? used : null;
+        }, ct);
+        return used is null ? new SignIn(null, null, false) : await sessions.SignInAsync(new Proof(used.AccountId, Methods.Email), address, origin, clock.UtcNow(), ct);
+    }
+
+    static Session SessionOf(SignIn signIn) => signIn switch
+    {
+        { Session: { } session } => session,
+        { Handle: { } handle } => throw new ProblemException(UserProblems.SecondStepWanted, members: new Dictionary<string, string> { ["handle"] = handle }),
+        _ => throw new ProblemException(UserProblems.EmailNotVerified),
+    };
+
+    /// <exception cref="ProblemException">It is missing, or cannot be one of ours.</exception>
+    static string Text(OpenIddictRequest request, string name) => (string?)request[name] is { Length: > 0 and <= 100 } text && !text.Contains('\0')
+        ? text
+        : throw new ProblemException(UserProblems.InvalidTokenRequest, $"This grant_type needs the parameter {name}, of at most 100 characters.");
 
     async Task<Session> RefreshAsync(ClaimsPrincipal? token, HttpContext http)
     {
@@ -116,6 +184,10 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
         identity.SetClaim(Claims.Subject, session.AccountId.ToString(CultureInfo.InvariantCulture));
         identity.SetClaim(SessionClaim, session.Id.ToString());
         identity.SetClaim(GenerationClaim, session.Generation.ToString(CultureInfo.InvariantCulture));
+        identity.SetClaim(Claims.AuthenticationTime, new DateTimeOffset(session.AuthenticatedAt).ToUnixTimeSeconds());
+        if (session.Methods is { } methods)
+            // As JSON: of one method alone a list of claims would be written as a text, and amr is an array (RFC 8176).
+            identity.AddClaim(new Claim(Claims.AuthenticationMethodReference, JsonSerializer.Serialize(Methods.Claim(methods)), "JSON_ARRAY"));
         if (session.ActsAsAdministrator)
             identity.SetClaim(Claims.Role, TokenServer.Administrator);
         identity.SetScopes([Scopes.OfflineAccess, .. session.Scopes?.Split(' ') ?? []]);
@@ -153,7 +225,7 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
         {
             RetryAfterSeconds = known.RetryAfterSeconds,
             // RFC 6749, 5.2: what OAuth clients read.
-            Members = new Dictionary<string, string> { ["error"] = response.Error, ["error_description"] = known.Detail },
+            Members = new Dictionary<string, string>(known.Members ?? new Dictionary<string, string>()) { ["error"] = response.Error, ["error_description"] = known.Detail },
         }.ExecuteAsync(http);
         context.HandleRequest();
     }
@@ -165,7 +237,7 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
         context.TokenEndpointAuthenticationMethods.Add("none");
         context.Scopes.Clear();
         context.PromptValues.Clear();
-        context.Claims.UnionWith(["sid", Claims.Role, Claims.Scope]);
+        context.Claims.UnionWith(["sid", Claims.Role, Claims.Scope, Claims.AuthenticationTime, Claims.AuthenticationMethodReference]);
         return ValueTask.CompletedTask;
     }
 

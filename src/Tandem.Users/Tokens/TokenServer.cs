@@ -86,6 +86,9 @@ sealed class TokenServer(Keys keys, TokenGrants grants, UsersOptions options, Ti
                 .SetJsonWebKeySetEndpointUris(".well-known/jwks")
                 .AllowPasswordFlow()
                 .AllowRefreshTokenFlow()
+                .AllowCustomFlow(TokenGrants.EmailCode)
+                .AllowCustomFlow(TokenGrants.EmailLink)
+                .AllowCustomFlow(TokenGrants.SecondStepGrant)
                 .AcceptAnonymousClients()
                 // A scope that somebody may not have is left out of the token (RFC 6749, 3.3), not an error.
                 .DisableScopeValidation()

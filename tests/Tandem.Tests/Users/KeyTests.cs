@@ -435,7 +435,7 @@ public sealed class KeyTests
 
     static async Task<HttpClient> ScopedAsync(TestApp app, Person person, string scopes)
     {
-        var session = await app.Services.GetRequiredService<Sessions>().OpenAsync(person.Id, null, null, scopes, null, TimeSpan.FromMinutes(5), Origin.Operator, DateTime.UtcNow, Ct);
+        var session = await app.Services.GetRequiredService<Sessions>().OpenAsync(person.Id, scopes, TimeSpan.FromMinutes(5), Origin.Operator, DateTime.UtcNow, Ct);
         return app.With(await app.Services.GetRequiredService<AccessTokens>().MakeAsync(session!, DateTime.UtcNow, TimeSpan.FromMinutes(5), Ct));
     }
 }

@@ -347,7 +347,7 @@ public sealed class TokenTests(UsersFixture fixture) : IClassFixture<UsersFixtur
         using var elsewhere = new HttpRequestMessage(HttpMethod.Get, $"/users/{person.Id}") { Headers = { Host = "another.example.com" } };
         await (await person.Http.SendAsync(elsewhere, Ct)).JsonAsync();
 
-        var session = await app.Services.GetRequiredService<Sessions>().OpenAsync(person.Id, null, null, null, null, TimeSpan.FromMinutes(5), Origin.Operator, DateTime.UtcNow, Ct);
+        var session = await app.Services.GetRequiredService<Sessions>().OpenAsync(person.Id, null, TimeSpan.FromMinutes(5), Origin.Operator, DateTime.UtcNow, Ct);
         using var script = app.With(await app.Services.GetRequiredService<AccessTokens>().MakeAsync(session!, DateTime.UtcNow, TimeSpan.FromMinutes(5), Ct));
         await (await script.GetAsync($"/users/{person.Id}", Ct)).JsonAsync();
     }

@@ -1,0 +1,88 @@
+using System.Globalization;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.Extensions.Logging;
+using Tandem.Core;
+using Tandem.Core.Contracts;
+using Tandem.Core.Data;
+using Tandem.Core.Http;
+using Tandem.Core.Jobs;
+using Tandem.Users.Audit;
+using Tandem.Users.Mailing;
+using Tandem.Users.Tokens;
+
+namespace Tandem.Users.Tickets;
+
+/// <summary>Mails what opens a ticket. The secret is drawn here, so that neither the job nor the ticket ever holds it.</summary>
+[Job("users.mail-ticket")]
+sealed record MailTicket(Guid TicketId);
+
+sealed class TicketMailer(Db db, TicketTable tickets, UserTable users, Sessions sessions, AuditTrail trail, Letters letters, MailSender sender, IRateLimits limits, IServer server,
+    UsersOptions options, TimeProvider clock, ILogger<TicketMailer> logger) : IJobHandler<MailTicket>
+{
+    const string ByEmail = "users/mail-email";
+    const string ByFamiliar = "users/mail-familiar";
+
+    static readonly TimeSpan Window = TimeSpan.FromHours(1);
+
+    public async Task RunAsync(JobRun<MailTicket> run, CancellationToken cancellationToken)
+    {
+        if (await tickets.FindAsync(run.Job.TicketId, cancellationToken) is not { } ticket)
+            return;
+        var account = await FindAsync(ticket, cancellationToken);
+        if (account is not null && run.Attempt == 1 && !await MayAsync(ticket, account, cancellationToken))
+        {
+            logger.MailWithheld(ticket.Id, account.Id);
+            account = null;
+        }
+
+        // For nobody the same is done, and thrown away: a machine that is busy with mails to known addresses would show which they are.
+        var (link, code, expires) = (Secret.New(), Secret.NewCode(), clock.UtcNow() + tickets.LifetimeOf(ticket.Purpose));
+        var isTaken = ticket.Purpose == TicketPurpose.Change && await users.FindAsync(ticket.Email, cancellationToken) is { } other && other.Id != account?.Id;
+        var mail = isTaken
+            ? letters.Write(ticket.Email, "change-taken")
+            : letters.Write(ticket.Email, ticket.Purpose, ("link", AddressOf(ticket.Purpose, link)), ("code", code), ("until", expires.ToString("yyyy-MM-dd HH:mm 'UTC'", CultureInfo.InvariantCulture)));
+        var isThere = await db.InTransactionAsync(async tx =>
+        {
+            var owner = isTaken ? null : account?.Id;
+            if (owner is { } id && run.Attempt == 1)
+                await trail.AddAsync(tx, AuditEvents.MailAsked, new Origin(Origin.Anonymous, null, null, ClientNetwork.Of(ticket.Address), ticket.UserAgent, ticket.TraceId), id, clock.UtcNow(), ticket.Purpose);
+            return await TicketTable.ArmAsync(tx, ticket, owner, link, code, expires);
+        }, cancellationToken);
+        if (account is not null && isThere)
+            await sender.SendAsync(mail, run.Id, cancellationToken);
+    }
+
+    async Task<Account?> FindAsync(Ticket ticket, CancellationToken ct)
+    {
+        var account = ticket.AccountId is { } id ? await users.FindAsync(id, ct) : await users.FindAsync(ticket.Email, ct);
+        return account is { IsActive: true } ? account : null;
+    }
+
+    /// <summary>Whoever has somebody mailed to all day does not keep him from asking himself: where the account was signed in before there is an allowance of its own.</summary>
+    async Task<bool> MayAsync(Ticket ticket, Account account, CancellationToken ct)
+    {
+        if (options.MailsPerEmail == 0 || (await limits.TakeAsync(ByEmail, ticket.Email, options.MailsPerEmail, Window)).Allowed)
+            return true;
+        return ticket.Address is { } address && await sessions.KnowsAddressAsync(account.Id, address, ct)
+            && (await limits.TakeAsync(ByFamiliar, $"{address} {ticket.Email}", options.MailsPerEmail, Window)).Allowed;
+    }
+
+    string? AddressOf(string purpose, string link)
+    {
+        var page = purpose switch
+        {
+            TicketPurpose.Reset => options.PasswordPage ?? Own("/auth/pages/password"),
+            TicketPurpose.Code => options.SignInPage,
+            _ => options.EmailPage ?? Own("/auth/pages/email"),
+        };
+        return page is null ? null : $"{page}{(page.Contains('?') ? '&' : '?')}token={link}";
+    }
+
+    /// <summary>Never what a request's Host header says: anybody may send another one, and the mail would lead there.</summary>
+    string Own(string path)
+    {
+        var address = options.PublicUrl ?? server.Features.Get<IServerAddressesFeature>()?.Addresses.FirstOrDefault() ?? options.Issuer;
+        return address.Replace("//0.0.0.0", "//localhost").Replace("//[::]", "//localhost").TrimEnd('/') + path;
+    }
+}
