@@ -20,7 +20,7 @@ sealed class MailSender(MailOptions options, DataDirectory data, TimeProvider cl
 
     /// <param name="mail">What.</param>
     /// <param name="id">The same for each try: a receiver knows a second copy by its Message-Id.</param>
-    /// <exception cref="Exception">The server is away or does not take it now; try again.</exception>
+    /// <exception cref="IOException">The server does not take it now; try again. What else is thrown says that it cannot be reached.</exception>
     public async Task SendAsync(Mail mail, Guid id, CancellationToken ct)
     {
         var from = MailboxAddress.Parse(options.From);
@@ -57,11 +57,12 @@ sealed class MailSender(MailOptions options, DataDirectory data, TimeProvider cl
         {
             await smtp.SendAsync(message, ct);
         }
-        // RFC 5321, 4.2.1: 5yz is a no that stays one. The rest (4yz, no connection) is tried again.
-        catch (SmtpCommandException e) when ((int)e.StatusCode >= 500 && e.ErrorCode is SmtpErrorCode.RecipientNotAccepted or SmtpErrorCode.MessageNotAccepted)
+        catch (SmtpCommandException e)
         {
+            // RFC 5321, 4.2.1: 5yz is a no that stays one, 4yz is tried again. What servers write beside it names the mailbox, and goes neither into the log nor to the job.
+            if ((int)e.StatusCode < 500 || e.ErrorCode is not (SmtpErrorCode.RecipientNotAccepted or SmtpErrorCode.MessageNotAccepted))
+                throw new IOException($"The mail server answered {(int)e.StatusCode} ({e.ErrorCode}).");
             logger.MailRefused(id, (int)e.StatusCode);
-            return;
         }
 
         await smtp.DisconnectAsync(quit: true, ct);

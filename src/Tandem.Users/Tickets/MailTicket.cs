@@ -56,7 +56,8 @@ sealed class TicketMailer(Db db, TicketTable tickets, UserTable users, Sessions 
     async Task<Account?> FindAsync(Ticket ticket, CancellationToken ct)
     {
         var account = ticket.AccountId is { } id ? await users.FindAsync(id, ct) : await users.FindAsync(ticket.Email, ct);
-        return account is { IsActive: true } ? account : null;
+        // There is nothing left to confirm for whoever has done so.
+        return account is { IsActive: true } && (ticket.Purpose != TicketPurpose.Verify || !await users.IsVerifiedAsync(account.Id, ct)) ? account : null;
     }
 
     /// <summary>Whoever has somebody mailed to all day does not keep him from asking himself: where the account was signed in before there is an allowance of its own.</summary>

@@ -96,7 +96,7 @@ public sealed class CommandTests
             Directory.Delete(data, recursive: true);
     }
 
-    static async Task<(int Code, string Output, string Error)> RunAsync(string data, string input, params string[] args)
+    internal static async Task<(int Code, string Output, string Error)> RunAsync(string data, string input, params string[] args)
     {
         using var process = Programs.Start(["--data", data, .. args]);
         await process.StandardInput.WriteAsync(input);

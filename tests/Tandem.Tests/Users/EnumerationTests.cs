@@ -1,0 +1,100 @@
+using System.Diagnostics;
+using System.Net.Http.Json;
+
+namespace Tandem.Tests.Users;
+
+/// <summary>
+/// How long an answer takes does not tell whether an e-mail has an account: a difference of five per cent would be found, and the test finds one that is put there. The bytes are compared in
+/// <see cref="ByMailTests"/> and <see cref="TokenTests"/>.
+/// </summary>
+[Collection(nameof(Alone))]
+public sealed class EnumerationTests
+{
+    static CancellationToken Ct => TestContext.Current.CancellationToken;
+
+    // No limits: each would end the measurement, and one that had been reached would hide what is behind it.
+    static Task<TestApp> StartAsync() => TestApp.StartAsync(settings: ["--Users:FailuresPerAccount", "0", "--Users:FailuresPerAddress", "0", "--Users:MailsPerAddress", "0", "--Users:MailsPerEmail", "0",
+        "--Users:SignUpsPerMinutePerAddress", "0"]);
+
+    static async Task<List<string>> AccountsAsync(TestApp app)
+    {
+        var emails = new List<string>();
+        for (var i = 0; i < 10; i++)
+        {
+            emails.Add(TestUsers.NewEmail());
+            await app.RegisterAsync(emails[^1]);
+        }
+
+        return emails;
+    }
+
+    [Theory]
+    [InlineData("sign-in")]
+    [InlineData("reset")]
+    [InlineData("verification")]
+    [InlineData("code")]
+    [InlineData("code tried")]
+    public async Task Known_and_unknown_emails_take_the_same_time(string what)
+    {
+        await using var app = await StartAsync();
+        var known = await AccountsAsync(app);
+        var i = 0;
+
+        var seen = await SameTime.CompareAsync(() => AskAsync(app, what, known[i++ % known.Count]), () => AskAsync(app, what, TestUsers.NewEmail()));
+
+        TestContext.Current.SendDiagnosticMessage("{0}: {1}", what, seen);
+        Assert.SkipWhen(seen.Verdict == Verdict.NotTold, $"The machine is too busy to tell five per cent: {seen}");
+        Assert.True(seen.Verdict == Verdict.Same, $"{what}: {seen}");
+    }
+
+    [Theory]
+    [InlineData("sign-in")]
+    [InlineData("reset")]
+    [InlineData("code")]
+    public async Task Five_per_cent_would_be_found(string what)
+    {
+        await using var app = await StartAsync();
+        var known = await AccountsAsync(app);
+        var i = 0;
+
+        var seen = await SameTime.CompareAsync(() => AskAsync(app, what, TestUsers.NewEmail()), () => LongerAsync(() => AskAsync(app, what, known[i++ % known.Count])));
+
+        TestContext.Current.SendDiagnosticMessage("{0} with 5 % more: {1}", what, seen);
+        Assert.SkipWhen(seen.Verdict == Verdict.NotTold, $"The machine is too busy to tell five per cent: {seen}");
+        Assert.True(seen is { Verdict: Verdict.Different, Middle: > 0 }, $"{what}: {seen}");
+    }
+
+    /// <summary>The time of one request, or of the two that belong together.</summary>
+    static async Task<double> AskAsync(TestApp app, string what, string email)
+    {
+        if (what == "code tried")
+        {
+            var handle = (await (await app.Http.PostAsJsonAsync("/auth/code", new { email }, Ct)).JsonAsync(202)).GetProperty("handle").GetString()!;
+            await app.MailedAsync();
+            return await SameTime.TimeAsync(async () => Assert.Equal(400, (int)(await app.PostTokenAsync(new Dictionary<string, string> { ["grant_type"] = "urn:tandem:email-code", ["handle"] = handle, ["code"] = "no code" })).StatusCode));
+        }
+
+        if (what == "sign-in")
+            return await SameTime.TimeAsync(async () => Assert.Equal(400, (int)(await app.PostTokenAsync(email, "not the password")).StatusCode));
+        var path = what switch { "reset" => "/auth/password/reset", "verification" => "/auth/email/verification", _ => "/auth/code" };
+        var took = await SameTime.TimeAsync(async () => Assert.Equal(202, (int)(await app.Http.PostAsJsonAsync(path, new { email }, Ct)).StatusCode));
+        // The mail is made and sent behind the answer; what it costs must not fall on the next one that is measured.
+        await app.MailedAsync();
+        return took;
+    }
+
+    static async Task<double> LongerAsync(Func<Task<double>> measured)
+    {
+        var took = await measured();
+        var started = Stopwatch.GetTimestamp();
+        while (Stopwatch.GetElapsedTime(started).TotalMilliseconds < took * 0.05)
+        {
+        }
+
+        return took + Stopwatch.GetElapsedTime(started).TotalMilliseconds;
+    }
+}
+
+/// <summary>Tests that measure time run when no others do.</summary>
+[CollectionDefinition(nameof(Alone), DisableParallelization = true)]
+public sealed class Alone;
