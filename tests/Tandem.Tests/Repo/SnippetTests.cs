@@ -38,6 +38,21 @@ public sealed partial class SnippetTests
         Directory.Delete(data, recursive: true);
     }
 
+    [Theory]
+    [InlineData("ways-in", 5)]
+    [InlineData("passwords", 2)]
+    public async Task The_guide_of_ways_in_does_what_it_says(string name, int blocks)
+    {
+        TestStores.OnlyEmbedded();
+        var folder = Directory.CreateTempSubdirectory("tandem-guide-").FullName;
+        await using var server = await Programs.ServeAsync(Path.Combine(folder, "data"), "--Mail:OutboxPage", "true");
+        var page = Read($"docs/guide/{name}.md").Replace("http://127.0.0.1:8080", server.Address).Replace("./run", Path.Combine(AppContext.BaseDirectory, "Tandem.Server"));
+        Assert.Equal(blocks, await Snippets.RunAsync(page, folder, new Dictionary<string, string>(), seconds: 120));
+
+        await server.KillAsync();
+        Directory.Delete(folder, recursive: true);
+    }
+
     [Fact]
     public async Task Users_come_from_everywhere_as_their_guide_says()
     {
