@@ -41,6 +41,9 @@ static class HtmlPage
         </html>
         """);
 
+    /// <summary>A person in front of a browser, and no program.</summary>
+    public static bool IsWanted(HttpContext context) => context.Request.Headers.Accept.ToString().Contains("text/html", StringComparison.Ordinal);
+
     public static string Encode(string text) => WebUtility.HtmlEncode(text);
 
     const string Style = """

@@ -3,6 +3,7 @@ using Tandem.Core.Contracts;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.Hashes;
 using Tandem.Users.Mailing;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
@@ -146,8 +147,7 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
         await trail.AddAsync(tx, AuditEvents.UserDeleted, origin, id, now);
         await sessions.EndAllAsync(tx, id, "deleted", origin, now, ct);
         await TicketTable.DropAsync(tx, id);
-        await tx.ExecuteAsync($"delete from users_totp where account_id = {id}", ct);
-        await tx.ExecuteAsync($"delete from users_recovery_codes where account_id = {id}", ct);
+        await ForgetSecondStepAsync(tx, id);
         await tx.ExecuteAsync($"delete from users_accounts where id = {id}", ct);
         await tx.PublishAsync(new UserDeleted(id), ct);
         return true;
@@ -226,6 +226,31 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
         }
 
         return await tx.FindAsync<long>($"select count(*) from users_accounts where id = {id} and email = {email}", CancellationToken.None) == 1;
+    }
+
+    /// <summary>
+    /// Notes that the mailbox is the person's own because a mailed code or link signs in. Whoever made the account without having shown that may have been somebody else, waiting for its owner to come: his
+    /// password, second step, sessions and keys go. Where e-mails are not verified at all, nobody has shown anything, and everything stays.
+    /// </summary>
+    /// <returns>False when the account has another e-mail by now.</returns>
+    public async Task<bool> SignsInByMailAsync(Transaction tx, long id, string email, bool verifies, Origin origin, DateTime now)
+    {
+        if (verifies && await tx.ExecuteAsync($"update users_accounts set password_hash = {StoredHash.None} where id = {id} and email = {email} and email_verified_at is null", CancellationToken.None) == 1)
+        {
+            await ForgetSecondStepAsync(tx, id);
+            await trail.AddAsync(tx, AuditEvents.PasswordChanged, origin, id, now, "set before the e-mail was confirmed");
+            await sessions.EndAllAsync(tx, id, "opened before the e-mail was confirmed", origin, now, CancellationToken.None);
+        }
+
+        return await VerifiedAsync(tx, id, email, origin, now);
+    }
+
+    /// <summary>Removes the authenticator app and the recovery codes.</summary>
+    /// <returns>True when the second step was on.</returns>
+    public static async Task<bool> ForgetSecondStepAsync(Transaction tx, long id)
+    {
+        await tx.ExecuteAsync($"delete from users_recovery_codes where account_id = {id}", CancellationToken.None);
+        return await tx.FindAsync<bool>($"delete from users_totp where account_id = {id} returning confirmed_at is not null", CancellationToken.None);
     }
 
     /// <summary>Tells the person what happened to the account, so that whoever did it cannot hide it.</summary>

@@ -63,9 +63,8 @@ sealed class SecondStep(Db db, Keys keys, UserTable users, Sessions sessions, Au
     public Task<bool> SwitchOffAsync(Account account, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>
     {
         var now = clock.UtcNow();
-        if (await tx.FindAsync<bool>($"delete from users_totp where account_id = {account.Id} returning confirmed_at is not null", ct) is false)
+        if (!await UserTable.ForgetSecondStepAsync(tx, account.Id))
             return false;
-        await tx.ExecuteAsync($"delete from users_recovery_codes where account_id = {account.Id}", ct);
         await trail.AddAsync(tx, AuditEvents.SecondStepOff, origin, account.Id, now);
         await users.NoticeAsync(tx, account.Email, "The authenticator app was removed", now);
         return true;

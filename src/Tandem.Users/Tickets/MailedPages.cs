@@ -25,8 +25,8 @@ static class MailedPages
         pages.MapPost("email", ConfirmEmail);
     }
 
-    static async Task<IResult> ShowPassword(TicketTable tickets, MailOptions mail, string? token = null, CancellationToken ct = default) =>
-        await tickets.PurposeOfAsync(token ?? "", ct) == TicketPurpose.Reset ? Page(200, "Choose a new password", PasswordForm(token ?? "", mail, NoErrors)) : Gone();
+    static async Task<IResult> ShowPassword(HttpContext context, TicketTable tickets, MailOptions mail, string? token = null, CancellationToken ct = default) =>
+        await tickets.PurposeOfAsync(token ?? "", ct) == TicketPurpose.Reset ? Page(200, "Choose a new password", PasswordForm(token ?? "", mail, NoErrors)) : Gone(context);
 
     static async Task<IResult> SetPassword(HttpContext context, TicketTable tickets, UserTable users, Passwords passwords, CommonPasswordCheck common, MailOptions mail,
         TimeProvider clock, CancellationToken ct)
@@ -34,7 +34,7 @@ static class MailedPages
         var form = await FormOf(context);
         var body = new NewPasswordByMail(form["token"].ToString(), form["password"].ToString());
         if (await tickets.PurposeOfAsync(body.Token, ct) != TicketPurpose.Reset)
-            return Gone();
+            return Gone(context);
         var errors = JsonFaults.FindInvalid(body);
         if (errors.Count == 0)
             errors = common.Errors(body.Password);
@@ -43,24 +43,24 @@ static class MailedPages
         var hash = await passwords.HashAsync(body.Password, ct);
         return await users.ResetPasswordAsync(body.Token, hash, clock.UtcNow(), Origin.Of(context), ct)
             ? Page(200, "Your password is changed", $"<p>You are signed out of {Encode(mail.Product)} everywhere. Sign in with the new password.</p>")
-            : Gone();
+            : Gone(context);
     }
 
-    static async Task<IResult> ShowEmail(TicketTable tickets, MailOptions mail, string? token = null, CancellationToken ct = default) =>
+    static async Task<IResult> ShowEmail(HttpContext context, TicketTable tickets, MailOptions mail, string? token = null, CancellationToken ct = default) =>
         await tickets.PurposeOfAsync(token ?? "", ct) is TicketPurpose.Verify or TicketPurpose.Change ? Page(200, "Confirm your e-mail address", $"""
             <p>This makes it the address of your account at {Encode(mail.Product)}.</p>
             <form method="post" action="/auth/pages/email">
             <input type="hidden" name="token" value="{Encode(token ?? "")}">
             <button type="submit">Confirm</button>
             </form>
-            """) : Gone();
+            """) : Gone(context);
 
     static async Task<IResult> ConfirmEmail(HttpContext context, UserTable users, MailOptions mail, TimeProvider clock, CancellationToken ct)
     {
         var form = await FormOf(context);
         return await users.ConfirmEmailAsync(form["token"].ToString(), clock.UtcNow(), Origin.Of(context), ct)
             ? Page(200, "Your e-mail address is confirmed", $"<p>Go on at {Encode(mail.Product)}; you may close this page.</p>")
-            : Gone();
+            : Gone(context);
     }
 
     static string PasswordForm(string token, MailOptions mail, IReadOnlyDictionary<string, string[]> errors) => $"""
@@ -73,7 +73,10 @@ static class MailedPages
         </form>
         """;
 
-    static IResult Gone() => Page(400, "This link does not work", "<p>It works once, and not for long. Ask for a new one.</p>");
+    /// <summary>A person reads a page; whatever else comes here gets the problem.</summary>
+    static IResult Gone(HttpContext context) => IsWanted(context)
+        ? Page(400, "This link does not work", "<p>It works once, and not for long. Ask for a new one.</p>")
+        : Problem.Of(UserProblems.LinkInvalid);
 
     static async Task<IFormCollection> FormOf(HttpContext context) => Forms.IsUrlEncoded(context.Request) ? await Forms.ReadAsync(context.Request) : FormCollection.Empty;
 }

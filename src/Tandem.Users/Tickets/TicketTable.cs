@@ -15,7 +15,7 @@ sealed class TicketTable(Db db, UsersOptions options, TimeProvider clock)
     /// <summary>How often a code may be tried.</summary>
     public const int MaxAttempts = 5;
 
-    // Time runs from the moment that the mail is sent; until then a server that is away is waited for.
+    // Time runs from the moment that the mail is sent; so long a server that is away is waited for.
     static readonly TimeSpan Unsent = TimeSpan.FromDays(1);
 
     /// <summary>Asks for a mail.</summary>
@@ -40,8 +40,9 @@ sealed class TicketTable(Db db, UsersOptions options, TimeProvider clock)
         await tx.EnqueueAsync(new MailTicket(id), MailJobs.Delivery, CancellationToken.None);
     }
 
+    /// <summary>A ticket that waits for its mail, however long ago an attempt to send it was made.</summary>
     public Task<Ticket?> FindAsync(Guid id, CancellationToken ct) => db.FindAsync<Ticket>(
-        $"select id, purpose, account_id, email, address, user_agent, trace_id from users_tickets where id = {id} and expires_at > {clock.UtcNow()}", ct);
+        $"select id, purpose, account_id, email, address, user_agent, trace_id from users_tickets where id = {id} and created_at > {clock.UtcNow() - Unsent}", ct);
 
     /// <summary>Says what opens a ticket, just before that is mailed.</summary>
     /// <param name="accountId">Whose it is; null: nobody's, and what is said opens nothing.</param>
@@ -87,11 +88,12 @@ sealed class TicketTable(Db db, UsersOptions options, TimeProvider clock)
     /// <summary>Takes an account's tickets back: what was mailed before its password or its e-mail changed opens nothing any more.</summary>
     public static Task DropAsync(Transaction tx, long accountId) => tx.ExecuteAsync($"delete from users_tickets where account_id = {accountId}", CancellationToken.None);
 
-    /// <summary>Deletes tickets that have expired, a bounded number at a time.</summary>
+    /// <summary>Deletes tickets that have expired and wait for no mail any more, a bounded number at a time.</summary>
     public async Task SweepAsync(CancellationToken ct)
     {
         const int BatchSize = 500;
-        while (await db.ExecuteAsync($"delete from users_tickets where id in (select id from users_tickets where expires_at < {clock.UtcNow()} limit {BatchSize})", ct) == BatchSize)
+        var now = clock.UtcNow();
+        while (await db.ExecuteAsync($"delete from users_tickets where id in (select id from users_tickets where expires_at < {now} and created_at < {now - Unsent} limit {BatchSize})", ct) == BatchSize)
         {
         }
     }

@@ -10,6 +10,7 @@ using Tandem.Core;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.Mailing;
 using Tandem.Users.SecondSteps;
 using Tandem.Users.Tickets;
 using static OpenIddict.Abstractions.OpenIddictConstants;
@@ -19,7 +20,7 @@ namespace Tandem.Users.Tokens;
 
 /// <summary>Decides who gets a token, and says so in the contract's words. OpenIddict has read and checked the request and makes the tokens.</summary>
 sealed class TokenGrants(Db db, UserTable users, Passwords passwords, Sessions sessions, TicketTable tickets, SecondStep secondStep, SignInLimits limits, FailedSignIns failures, UsersOptions options,
-    TimeProvider clock, ILogger<TokenGrants> logger)
+    MailOptions mail, TimeProvider clock, ILogger<TokenGrants> logger)
 {
     /// <summary>Signs in with <c>handle</c> and <c>code</c>: POST /auth/code gave the one and mailed the other.</summary>
     public const string EmailCode = "urn:tandem:email-code";
@@ -29,6 +30,9 @@ sealed class TokenGrants(Db db, UserTable users, Passwords passwords, Sessions s
 
     /// <summary>Goes on with <c>handle</c> and <c>code</c> where a sign-in was answered with <see cref="UserProblems.SecondStepWanted"/>.</summary>
     public const string SecondStepGrant = "urn:tandem:second-step";
+
+    // Asked about like an account: also who is put off must not see in the time whether there is one.
+    const long Nobody = 0;
 
     const string SessionClaim = "sid";
     const string GenerationClaim = "generation";
@@ -81,7 +85,7 @@ sealed class TokenGrants(Db db, UserTable users, Passwords passwords, Sessions s
         var possible = email.Length <= 254 && !email.Contains('\0') && password.Length <= Passwords.MaxLength;
         var (address, origin) = (ClientAddress.Of(http), Origin.Of(http));
         var account = possible ? await users.FindCredentialsAsync(email, ct) : null;
-        var attempt = await limits.TakeAsync(address, email.Length <= 254 ? email : "", async () => account is not null && await sessions.KnowsAddressAsync(account.Id, address, ct));
+        var attempt = await limits.TakeAsync(address, email.Length <= 254 ? email : "", () => sessions.KnowsAddressAsync(account?.Id ?? Nobody, address, ct));
         if (attempt.Limit is { Allowed: false } limit)
         {
             limit.WriteHeaders(http.Response, attempt.Policy);
@@ -150,7 +154,7 @@ sealed class TokenGrants(Db db, UserTable users, Passwords passwords, Sessions s
         {
             var used = await use(tx);
             // The mailbox is the person's own: the mail was read there.
-            return used is { Email: { } email } && await users.VerifiedAsync(tx, used.AccountId, email, origin, clock.UtcNow()) ? used : null;
+            return used is { Email: { } email } && await users.SignsInByMailAsync(tx, used.AccountId, email, options.Verification(mail) != EmailVerification.Off, origin, clock.UtcNow()) ? used : null;
         }, ct);
         return used is null ? new SignIn(null, null, false) : await sessions.SignInAsync(new Proof(used.AccountId, Methods.Email), address, origin, clock.UtcNow(), ct);
     }

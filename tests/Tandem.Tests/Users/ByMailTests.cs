@@ -238,6 +238,24 @@ public sealed class ByMailTests
         await (await ConfirmAsync(app, mail.Token)).ShouldBeProblemAsync(400, "users/link-invalid");
     }
 
+    [Theory]
+    [InlineData("Sent", true)]
+    [InlineData("Off", false)]
+    public async Task Whoever_signed_up_with_anothers_email_is_out_when_its_owner_signs_in_by_mail(string verification, bool isOut)
+    {
+        await using var app = await TestApp.StartAsync(settings: ["--Users:EmailVerification", verification]);
+        var email = TestUsers.NewEmail();
+        await app.RegisterAsync(email);
+        using var eve = app.With((await app.SignInAsync(email)).GetProperty("access_token").GetString()!);
+        var handle = (await (await AskAsync(app, "code", email)).JsonAsync(202)).GetProperty("handle").GetString()!;
+
+        using var owner = app.With((await (await GrantAsync(app, "email-code", ("handle", handle), ("code", (await app.MailAsync(email, "is your code")).Code))).JsonAsync()).GetProperty("access_token").GetString()!);
+
+        await (await owner.GetAsync("/sessions", Ct)).JsonAsync();
+        Assert.Equal(isOut ? 401 : 200, (int)(await eve.GetAsync("/sessions", Ct)).StatusCode);
+        Assert.Equal(isOut ? 400 : 200, (int)(await app.PostTokenAsync(email)).StatusCode);
+    }
+
     [Fact]
     public async Task An_email_is_changed_by_the_new_address_and_both_are_told()
     {
@@ -302,7 +320,8 @@ public sealed class ByMailTests
 
         async Task<string> PostAsync(int status, string page, params (string Name, string Value)[] fields)
         {
-            var response = await app.Http.PostAsync($"/auth/pages/{page}", new FormUrlEncodedContent(fields.ToDictionary()), Ct);
+            using var request = new HttpRequestMessage(HttpMethod.Post, $"/auth/pages/{page}") { Content = new FormUrlEncodedContent(fields.ToDictionary()), Headers = { { "Accept", "text/html" } } };
+            var response = await app.Http.SendAsync(request, Ct);
             Assert.Equal(status, (int)response.StatusCode);
             return await response.Content.ReadAsStringAsync(Ct);
         }
@@ -328,6 +347,24 @@ public sealed class ByMailTests
     }
 
     [Fact]
+    public async Task A_mail_that_was_held_up_for_hours_still_works_when_it_comes()
+    {
+        MailServer.Needed();
+        await using var server = await MailServer.StartAsync(busy: 1);
+        var clock = new FakeTimeProvider(DateTimeOffset.UtcNow);
+        await using var app = await TestApp.StartAsync(a => a.Services.AddSingleton<TimeProvider>(clock),
+            settings: ["--Mail:Host", "127.0.0.1", "--Mail:Port", $"{server.Port}", "--Mail:Tls", "None", "--Mail:From", "shop@example.com"]);
+        using var person = await app.PersonAsync();
+        await (await AskAsync(app, "password/reset", person.Email)).JsonlessAsync(202);
+        await Eventually.TrueAsync(async () => await app.Db.FindAsync<long>($"select count(*) from jobs_queue where attempt = 1 and state = 'available' and kind = 'users.mail-ticket'", Ct) == 1);
+
+        clock.Advance(TimeSpan.FromHours(3));
+
+        using var message = await MimeKit.MimeMessage.LoadAsync(new MemoryStream(System.Text.Encoding.UTF8.GetBytes((await server.ReceiveAsync()).GetProperty("content").GetString()!)), Ct);
+        await (await ResetAsync(app, message.TextBody!.Split("token=")[1].Split('\n')[0].Trim())).JsonlessAsync(204);
+    }
+
+    [Fact]
     public async Task Tickets_that_have_expired_are_deleted()
     {
         var clock = new FakeTimeProvider(DateTimeOffset.UtcNow);
@@ -336,12 +373,16 @@ public sealed class ByMailTests
         await AskAsync(app, "password/reset", person.Email);
         await AskAsync(app, "code", TestUsers.NewEmail());
         await app.MailedAsync();
+        clock.Advance(TimeSpan.FromHours(23));
+        await app.Services.GetRequiredService<TicketTable>().SweepAsync(Ct);
         Assert.Equal(2, await app.Db.FindAsync<long>($"select count(*) from users_tickets", Ct));
-        clock.Advance(TimeSpan.FromMinutes(11));
+        await AskAsync(app, "code", TestUsers.NewEmail());
+        await app.MailedAsync();
+        clock.Advance(TimeSpan.FromHours(2));
 
         await app.Services.GetRequiredService<TicketTable>().SweepAsync(Ct);
 
-        Assert.Equal(["reset"], await app.Db.ListAsync<string>($"select purpose from users_tickets", Ct));
+        Assert.Equal(["code"], await app.Db.ListAsync<string>($"select purpose from users_tickets", Ct));
     }
 
     internal static async Task<List<string>> AuditedAsync(TestApp app, long subject)

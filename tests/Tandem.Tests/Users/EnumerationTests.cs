@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using System.Net.Http.Json;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Time.Testing;
 
 namespace Tandem.Tests.Users;
 
@@ -62,6 +64,26 @@ public sealed class EnumerationTests
         TestContext.Current.SendDiagnosticMessage("{0} with 5 % more: {1}", what, seen);
         Assert.SkipWhen(seen.Verdict == Verdict.NotTold, $"The machine is too busy to tell five per cent: {seen}");
         Assert.True(seen is { Verdict: Verdict.Different, Middle: > 0 }, $"{what}: {seen}");
+    }
+
+    /// <summary>Also when there were so many attempts that no password is looked at.</summary>
+    [Fact]
+    public async Task Who_is_put_off_cannot_tell_either()
+    {
+        // The clock stands still, so that nobody's allowance fills up.
+        await using var app = await TestApp.StartAsync(a => a.Services.AddSingleton<TimeProvider>(new FakeTimeProvider(DateTimeOffset.UtcNow)), settings: ["--Users:FailuresPerAccount", "1", "--Users:FailuresPerAddress", "0"]);
+        var (known, unknown) = (await AccountsAsync(app), Enumerable.Range(0, 10).Select(_ => TestUsers.NewEmail()).ToList());
+        foreach (var email in known.Concat(unknown))
+            await app.PostTokenAsync(email, "not the password");
+        var i = 0;
+
+        var seen = await SameTime.CompareAsync(() => PutOffAsync(known[i++ % known.Count]), () => PutOffAsync(unknown[i++ % unknown.Count]));
+
+        TestContext.Current.SendDiagnosticMessage("put off: {0}", seen);
+        Assert.SkipWhen(seen.Verdict == Verdict.NotTold, $"The machine is too busy to tell five per cent: {seen}");
+        Assert.True(seen.Verdict == Verdict.Same, $"{seen}");
+
+        Task<double> PutOffAsync(string email) => SameTime.TimeAsync(async () => Assert.Equal(429, (int)(await app.PostTokenAsync(email, "not the password")).StatusCode));
     }
 
     /// <summary>The time of one request, or of the two that belong together.</summary>
