@@ -4,6 +4,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
 using Tandem.Users;
+using Tandem.Users.Audit;
 using Tandem.Users.Tokens;
 
 namespace Tandem.Micro;
@@ -29,7 +30,7 @@ sealed class Backend : IAsyncDisposable
         var backend = new Backend();
         await backend._app.StartAsync();
         var clock = backend.Get<TimeProvider>();
-        var account = await backend.Get<UserTable>().AddAsync(new NewUser("ada@example.com", "Ada", "correct-horse"), "no hash", Role.Person, clock.UtcNow(), default)
+        var account = await backend.Get<UserTable>().AddAsync(new NewUser("ada@example.com", "Ada", "correct-horse"), "no hash", Role.Person, clock.UtcNow(), Origin.Operator, null, default)
             ?? throw new InvalidOperationException("The account is there already.");
         backend.AccountId = account.Id;
         return backend;
@@ -43,7 +44,7 @@ sealed class Backend : IAsyncDisposable
     public RequestDelegate Pipeline => _door.Pipeline ?? throw new InvalidOperationException("The pipeline was not built.");
 
     public async Task<Session> SignInAsync() =>
-        await Get<Sessions>().OpenAsync(AccountId, null, null, null, Lifetime, Get<TimeProvider>().UtcNow(), default) ?? throw new InvalidOperationException("The account is not active.");
+        await Get<Sessions>().OpenAsync(AccountId, null, null, null, null, Lifetime, Origin.Operator, Get<TimeProvider>().UtcNow(), default) ?? throw new InvalidOperationException("The account is not active.");
 
     public Task<string> TokenAsync(Session session) => Get<AccessTokens>().MakeAsync(session, Get<TimeProvider>().UtcNow(), Lifetime, default);
 

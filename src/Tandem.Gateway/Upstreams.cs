@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Net;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Http.Timeouts;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.AspNetCore.Routing.Patterns;
@@ -58,6 +59,7 @@ static class Upstreams
             pipeline.UseLoadBalancing();
             pipeline.UsePassiveHealthChecks();
             pipeline.Use(ExplainFailure);
+            pipeline.Use(next => context => IsSocket(context) && context.Features.Get<Caller>() is { } caller ? EndWithSession(context, caller, next) : next(context));
         });
         proxied.DisableRequestTimeout();
         proxied.Add(endpoint =>
@@ -117,6 +119,23 @@ static class Upstreams
         if (transform.HttpContext.Features.Get<Caller>() is { } caller)
             foreach (var (name, value) in Identity.Of(caller))
                 headers.Add(name, value);
+    }
+
+    static bool IsSocket(HttpContext context) =>
+        context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true } || context.Features.Get<IHttpExtendedConnectFeature>() is { IsExtendedConnect: true };
+
+    /// <summary>A socket to another service ends with the session or key that opened it: that service cannot know.</summary>
+    static async Task EndWithSession(HttpContext context, Caller caller, RequestDelegate next)
+    {
+        using var subscription = context.RequestServices.GetRequiredService<SessionEnds>().Subscribe(ended =>
+        {
+            if (ended.Contains(caller.SessionId))
+                context.Abort();
+        });
+        if (context.RequestServices.GetRequiredService<ITokenVerifier>().IsHonoured(caller))
+            await next(context);
+        else
+            context.Abort();
     }
 
     /// <summary>YARP answers a failure with a bare status; here it becomes a problem that names the service, never its address.</summary>

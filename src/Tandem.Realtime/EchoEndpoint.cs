@@ -39,7 +39,7 @@ static class EchoEndpoint
         try
         {
             using var webSocket = await context.WebSockets.AcceptWebSocketAsync();
-            var socket = sockets.Add(clientId, webSocket, OpenSockets.TokenOf(context));
+            var socket = sockets.Add(clientId, webSocket, context.Features.Get<Caller>());
             try
             {
                 await AnswerAsync(socket, options.MaxMessageBytes);

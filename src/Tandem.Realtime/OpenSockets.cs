@@ -1,29 +1,43 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
 using System.Net.WebSockets;
-using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Tandem.Core.Http;
 
 namespace Tandem.Realtime;
 
-/// <summary>The sockets this process holds. One sweep a second finds those that are idle or whose session has ended, in place of a timer each.</summary>
-sealed class OpenSockets(ITokenVerifier tokens, RealtimeOptions options, IHostApplicationLifetime lifetime, TimeProvider clock,
-    ILogger<OpenSockets> logger) : BackgroundService
+/// <summary>
+/// The sockets this process holds. Those of a session that ends are closed in that moment; one sweep a second finds those that are idle or whose token has
+/// expired, in place of a timer each.
+/// </summary>
+sealed class OpenSockets : BackgroundService
 {
     static readonly Meter Meter = new("Tandem");
     static readonly UpDownCounter<int> Connections = Meter.CreateUpDownCounter<int>("tandem.realtime.connections", "{connection}", "Open WebSockets");
 
+    const string Ended = "The token has expired or was revoked.";
     const string Stopping = "The server is stopping.";
 
     readonly ConcurrentDictionary<OpenSocket, bool> _open = new();
+    readonly ITokenVerifier _tokens;
+    readonly RealtimeOptions _options;
+    readonly IHostApplicationLifetime _lifetime;
+    readonly TimeProvider _clock;
+    readonly ILogger _logger;
+    readonly IDisposable _ends;
     int _reserved;
+
+    public OpenSockets(ITokenVerifier tokens, SessionEnds ends, RealtimeOptions options, IHostApplicationLifetime lifetime, TimeProvider clock, ILogger<OpenSockets> logger)
+    {
+        (_tokens, _options, _lifetime, _clock, _logger) = (tokens, options, lifetime, clock, logger);
+        _ends = ends.Subscribe(CloseOf);
+    }
 
     /// <summary>False when there are as many as allowed.</summary>
     public bool TryReserve()
     {
-        if (Interlocked.Increment(ref _reserved) <= options.MaxConnections)
+        if (Interlocked.Increment(ref _reserved) <= _options.MaxConnections)
             return true;
         Release();
         return false;
@@ -31,14 +45,17 @@ sealed class OpenSockets(ITokenVerifier tokens, RealtimeOptions options, IHostAp
 
     public void Release() => Interlocked.Decrement(ref _reserved);
 
-    public OpenSocket Add(string clientId, WebSocket webSocket, string? token)
+    public OpenSocket Add(string clientId, WebSocket webSocket, Caller? caller)
     {
-        var socket = new OpenSocket(clientId, webSocket, token, clock);
+        var socket = new OpenSocket(clientId, webSocket, caller, _clock);
         _open.TryAdd(socket, true);
         Connections.Add(1);
         // The goodbye of a stopping server goes to those it finds open: one that comes a moment later gets its own.
-        if (lifetime.ApplicationStopping.IsCancellationRequested)
+        if (_lifetime.ApplicationStopping.IsCancellationRequested)
             _ = CloseAsync(socket, WebSocketCloseStatus.EndpointUnavailable, Stopping);
+        // So does the news of a session that has just ended.
+        else if (caller is not null && !_tokens.IsHonoured(caller))
+            _ = CloseAsync(socket, WebSocketCloseStatus.PolicyViolation, Ended);
         return socket;
     }
 
@@ -48,16 +65,18 @@ sealed class OpenSockets(ITokenVerifier tokens, RealtimeOptions options, IHostAp
             Connections.Add(-1);
     }
 
-    /// <summary>The token the socket was opened with, to be looked at again while it is open.</summary>
-    public static string? TokenOf(HttpContext context) => context.Features.Get<Caller>() is null
-        ? null
-        : context.Request.Headers.Authorization.FirstOrDefault()?.Split(' ', 2) is [_, var bearer] ? bearer.Trim() : context.Request.Query["access_token"];
+    void CloseOf(IReadOnlySet<Guid> sessions)
+    {
+        foreach (var socket in _open.Keys)
+            if (socket.Caller is { } caller && sessions.Contains(caller.SessionId))
+                _ = CloseAsync(socket, WebSocketCloseStatus.PolicyViolation, Ended);
+    }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         // Heard before the web server stops: that waits for open sockets, and would cut them off in the end.
-        var stopping = lifetime.ApplicationStopping;
-        using var timer = new PeriodicTimer(TimeSpan.FromSeconds(1), clock);
+        var stopping = _lifetime.ApplicationStopping;
+        using var timer = new PeriodicTimer(TimeSpan.FromSeconds(1), _clock);
         try
         {
             while (await timer.WaitForNextTickAsync(stopping))
@@ -71,10 +90,10 @@ sealed class OpenSockets(ITokenVerifier tokens, RealtimeOptions options, IHostAp
 
     Task CheckAsync(OpenSocket socket)
     {
-        if (socket.Silence > options.IdleTimeout)
-            return CloseAsync(socket, WebSocketCloseStatus.NormalClosure, $"Nothing was sent for {options.IdleTimeout}.");
-        return socket.Token is { } token && !tokens.TryVerify(token, out _)
-            ? CloseAsync(socket, WebSocketCloseStatus.PolicyViolation, "The token has expired or was revoked.")
+        if (socket.Silence > _options.IdleTimeout)
+            return CloseAsync(socket, WebSocketCloseStatus.NormalClosure, $"Nothing was sent for {_options.IdleTimeout}.");
+        return socket.Caller is { } caller && !_tokens.IsHonoured(caller)
+            ? CloseAsync(socket, WebSocketCloseStatus.PolicyViolation, Ended)
             : Task.CompletedTask;
     }
 
@@ -86,13 +105,19 @@ sealed class OpenSockets(ITokenVerifier tokens, RealtimeOptions options, IHostAp
         }
         catch (Exception e) when (e is WebSocketException or OperationCanceledException or ObjectDisposedException or IOException)
         {
-            logger.SocketGone(e.Message);
+            _logger.SocketGone(e.Message);
         }
+    }
+
+    public override void Dispose()
+    {
+        _ends.Dispose();
+        base.Dispose();
     }
 }
 
 /// <summary>One open socket.</summary>
-sealed class OpenSocket(string clientId, WebSocket webSocket, string? token, TimeProvider clock)
+sealed class OpenSocket(string clientId, WebSocket webSocket, Caller? caller, TimeProvider clock)
 {
     // A peer that takes nothing, or never answers our close, is cut off after this.
     static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
@@ -104,7 +129,8 @@ sealed class OpenSocket(string clientId, WebSocket webSocket, string? token, Tim
 
     public WebSocket WebSocket => webSocket;
 
-    public string? Token => token;
+    /// <summary>Who opened it; null where sockets are open to anyone.</summary>
+    public Caller? Caller => caller;
 
     public TimeSpan Silence => clock.GetElapsedTime(Volatile.Read(ref _heard));
 

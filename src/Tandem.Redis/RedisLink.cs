@@ -169,7 +169,7 @@ sealed class RedisLink : IHostedService, IAsyncDisposable
             catch (Exception e) when (IsAway(e))
             {
                 Tell(e.Message);
-                await Task.Delay(ProbeInterval, CancellationToken.None);
+                await Task.Delay(ProbeInterval, ct).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
 
         return null;

@@ -49,7 +49,7 @@ static class ReportEndpoints
             return Page(context);
         if (kind is not ("json" or "csv" or "svg"))
             return Problem.Of(ReportProblems.NotAcceptable);
-        if (Refuse(context, tokens) is { } refusal)
+        if (await RefuseAsync(context, tokens) is { } refusal)
             return refusal;
 
         var last = to ?? DateOnly.FromDateTime(clock.GetUtcNow().UtcDateTime);
@@ -87,10 +87,9 @@ static class ReportEndpoints
         return null;
     }
 
-    static ProblemResult? Refuse(HttpContext context, ITokenVerifier tokens)
+    static async Task<ProblemResult?> RefuseAsync(HttpContext context, ITokenVerifier tokens)
     {
-        var header = context.Request.Headers.Authorization.ToString();
-        if (!header.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase) || !tokens.TryVerify(header["Bearer ".Length..].Trim(), out var caller))
+        if (await Caller.OfAsync(context, tokens) is not { } caller)
         {
             context.Response.Headers.WWWAuthenticate = "Bearer";
             return Problem.Of(HttpProblems.Unauthorized);

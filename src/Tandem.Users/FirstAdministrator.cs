@@ -7,6 +7,7 @@ using Tandem.Core;
 using Tandem.Core.Configuration;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
+using Tandem.Users.Audit;
 
 namespace Tandem.Users;
 
@@ -41,7 +42,7 @@ sealed class ConfiguredAdministrator(AdminOptions options, UserTable users, Pass
 
         var hash = await passwords.HashAsync(password, cancellationToken);
         // Null: another process with the same settings was faster.
-        if (await users.AddAsync(New(email, password), hash, Role.Administrator, clock.UtcNow(), cancellationToken) is { } account)
+        if (await users.AddAsync(New(email, password), hash, Role.Administrator, clock.UtcNow(), Origin.Operator, "Admin:Email", cancellationToken) is { } account)
             logger.AdministratorMade(account.Id);
     }
 

@@ -26,6 +26,18 @@ static partial class Log
     [LoggerMessage(2007, LogLevel.Information, "Account {AccountId} made administrator through the link of the first start")]
     public static partial void AdministratorSetUp(this ILogger logger, long accountId);
 
+    [LoggerMessage(2009, LogLevel.Error, "The audit trail could not be sealed; rows that have committed wait")]
+    public static partial void AuditNotSealed(this ILogger logger, Exception e);
+
+    [LoggerMessage(2010, LogLevel.Information, "The audit trail is sealed again")]
+    public static partial void AuditSealedAgain(this ILogger logger);
+
+    [LoggerMessage(2011, LogLevel.Warning, "When sessions were last used could not be written; it is tried again")]
+    public static partial void LastUseNotWritten(this ILogger logger, Exception e);
+
+    [LoggerMessage(2012, LogLevel.Information, "When sessions were last used is written again")]
+    public static partial void LastUseWrittenAgain(this ILogger logger);
+
     [LoggerMessage(2008, LogLevel.Information, "{Count} sessions that ended long ago were removed")]
     public static partial void SessionsRemoved(this ILogger logger, int count);
 }

@@ -1,16 +1,13 @@
-using System.Globalization;
-using System.Security.Cryptography;
-using System.Text;
-using NSec.Cryptography;
 using Tandem.Core.Http;
+using Tandem.Users.Hashes;
 
 namespace Tandem.Users;
 
 /// <summary>
-/// Hashes and checks passwords by Argon2id (RFC 9106) with OWASP's parameters: 19 MiB, two passes, one lane; about 20 ms of one core.
+/// Hashes and checks passwords by Argon2id (RFC 9106) with OWASP's parameters: 19 MiB, two passes, one lane; about 20 ms of one core. Hashes that another
+/// program made are checked as that program did, and replaced when their owner signs in.
 /// </summary>
 /// <remarks>
-/// A hash carries its parameters in the PHC string format (<c>$argon2id$v=19$m=19456,t=2,p=1$salt$hash</c>), so they can be raised later.
 /// What is hashed is the password's UTF-8 as it was sent. It is not brought to a Unicode normal form: without globalization data (as the program
 /// is shipped) string.Normalize leaves all but ASCII alone, with it it does not, and a hash must not depend on how a program was published.
 /// As many run at once as there are cores; a bounded queue waits, and whoever does not fit gets 503: a flood of sign-ins takes neither all
@@ -22,37 +19,56 @@ sealed class Passwords : IDisposable
     // Long enough for any phrase, short enough that nobody hashes megabytes here.
     public const int MaxLength = 256;
 
-    const int MemoryKib = 19 * 1024;
-    const int Iterations = 2;
-    const int SaltBytes = 16;
-    const int HashBytes = 32;
-    // A stored hash must not make this process take all memory or time, whoever wrote it.
-    const int MaxMemoryKib = 1 << 20;
-    const int MaxIterations = 10;
-    // 100 hashes are two seconds of one core; who is told to come back then waits no longer than who stands in line.
-    const int MaxWaitingPerCore = 100;
+    // A hash of our own, in the queue's account.
+    const double OwnMilliseconds = 20;
+    // Two seconds; who is told to come back then waits no longer than who stands in line.
+    const double MaxWaitingMillisecondsPerCore = 2000;
+    // What one check is counted as at most: the dearest hash must find its way into the queue as well.
+    const double MaxCounted = MaxWaitingMillisecondsPerCore / 2;
 
     readonly SemaphoreSlim _cores = new(Environment.ProcessorCount);
-    // Looks like any stored hash, but no password leads to it: its bytes are drawn.
-    readonly string _nobodys = Format(new Parameters(MemoryKib, Iterations), RandomNumberGenerator.GetBytes(SaltBytes), RandomNumberGenerator.GetBytes(HashBytes));
-    int _waiting;
+    readonly Lock _queue = new();
+    readonly StoredHash _nobodys = Argon2Hash.Nobodys();
+    double _waiting;
 
     /// <returns>The hash in PHC string format.</returns>
-    public Task<string> HashAsync(string password, CancellationToken ct) => RunAsync(() => Hash(password, new Parameters(MemoryKib, Iterations)), ct);
+    public Task<string> HashAsync(string password, CancellationToken ct) => RunAsync(OwnMilliseconds, () => Argon2Hash.Make(password).Text, ct);
 
     /// <param name="hash">The stored hash; null for an e-mail that nobody has: then the same work is done for nothing.</param>
-    public Task<bool> VerifyAsync(string password, string? hash, CancellationToken ct) =>
-        RunAsync(() => Verify(password, hash ?? _nobodys), ct);
+    /// <exception cref="InvalidDataException">The stored hash is none that is known here.</exception>
+    public async Task<bool> VerifyAsync(string password, string? hash, CancellationToken ct) => (await CheckAsync(password, hash, ct)).IsRight;
 
-    /// <summary>True when the hash was made with less work than a new one is.</summary>
-    public static bool IsWeak(string hash) => Parse(hash) is var (parameters, _, _) && (parameters.MemoryKib < MemoryKib || parameters.Iterations < Iterations);
-
-    async Task<T> RunAsync<T>(Func<T> work, CancellationToken ct)
+    /// <inheritdoc cref="VerifyAsync"/>
+    public Task<PasswordCheck> CheckAsync(string password, string? hash, CancellationToken ct)
     {
-        if (Interlocked.Increment(ref _waiting) > (MaxWaitingPerCore + 1) * Environment.ProcessorCount)
+        var stored = hash is null or StoredHash.None ? _nobodys : Read(hash);
+        if (stored.IsCurrent)
+            return RunAsync(stored.Milliseconds, () => new PasswordCheck(stored.Matches(password), null), ct);
+        // Also for a wrong password: what a quick hash of another program takes is then lost in the work for one of ours, which an e-mail that
+        // nobody has takes as well.
+        return RunAsync(stored.Milliseconds + OwnMilliseconds, () =>
         {
-            Interlocked.Decrement(ref _waiting);
-            throw new ProblemException(UserProblems.Busy, retryAfterSeconds: 2);
+            var (right, better) = (stored.Matches(password), Argon2Hash.Make(password).Text);
+            return new PasswordCheck(right, right ? better : null);
+        }, ct);
+    }
+
+    /// <summary>True when the hash was made with less work than a new one is, or by another program.</summary>
+    public static bool IsWeak(string hash) => !Read(hash).IsCurrent;
+
+    static StoredHash Read(string hash) => StoredHash.TryRead(hash, out var stored, out var fault)
+        ? stored
+        : throw new InvalidDataException($"A stored password hash {fault}; set the password anew: tandem user passwd EMAIL.");
+
+    async Task<T> RunAsync<T>(double milliseconds, Func<T> work, CancellationToken ct)
+    {
+        milliseconds = Math.Min(milliseconds, MaxCounted);
+        lock (_queue)
+        {
+            // Beside what waits, what runs: as much as a check of our own on every core.
+            if (_waiting + milliseconds > (MaxWaitingMillisecondsPerCore + OwnMilliseconds) * Environment.ProcessorCount)
+                throw new ProblemException(UserProblems.Busy, retryAfterSeconds: 2);
+            _waiting += milliseconds;
         }
 
         try
@@ -70,59 +86,14 @@ sealed class Passwords : IDisposable
         }
         finally
         {
-            Interlocked.Decrement(ref _waiting);
+            lock (_queue)
+                _waiting -= milliseconds;
         }
     }
-
-    static string Hash(string password, Parameters parameters)
-    {
-        var salt = RandomNumberGenerator.GetBytes(SaltBytes);
-        return Format(parameters, salt, Derive(password, salt, parameters, HashBytes));
-    }
-
-    static string Format(Parameters parameters, byte[] salt, byte[] hash) => string.Create(CultureInfo.InvariantCulture,
-        $"$argon2id$v=19$m={parameters.MemoryKib},t={parameters.Iterations},p=1${Encode(salt)}${Encode(hash)}");
-
-    static bool Verify(string password, string hash)
-    {
-        var (parameters, salt, expected) = Parse(hash);
-        return CryptographicOperations.FixedTimeEquals(Derive(password, salt, parameters, expected.Length), expected);
-    }
-
-    static byte[] Derive(string password, byte[] salt, Parameters parameters, int length)
-    {
-        var bytes = Encoding.UTF8.GetBytes(password);
-        try
-        {
-            return PasswordBasedKeyDerivationAlgorithm.Argon2id(new Argon2Parameters
-            {
-                DegreeOfParallelism = 1,
-                MemorySize = parameters.MemoryKib,
-                NumberOfPasses = parameters.Iterations,
-            }).DeriveBytes(bytes, salt, length);
-        }
-        finally
-        {
-            CryptographicOperations.ZeroMemory(bytes);
-        }
-    }
-
-    static (Parameters Parameters, byte[] Salt, byte[] Hash) Parse(string phc)
-    {
-        if (phc.Split('$') is ["", "argon2id", "v=19", var costs, var salt, var hash]
-            && costs.Split(',') is [['m', '=', .. var m], ['t', '=', .. var t], "p=1"]
-            && int.TryParse(m, NumberStyles.None, CultureInfo.InvariantCulture, out var memory) && memory is >= 8 and <= MaxMemoryKib
-            && int.TryParse(t, NumberStyles.None, CultureInfo.InvariantCulture, out var passes) && passes is >= 1 and <= MaxIterations)
-            return (new Parameters(memory, passes), Decode(salt), Decode(hash));
-        throw new InvalidDataException("A stored password hash is not of a form that is known here; set the password anew: tandem user passwd EMAIL.");
-    }
-
-    // PHC strings have no padding.
-    static string Encode(byte[] bytes) => Convert.ToBase64String(bytes).TrimEnd('=');
-
-    static byte[] Decode(string text) => Convert.FromBase64String(text.PadRight((text.Length + 3) / 4 * 4, '='));
 
     public void Dispose() => _cores.Dispose();
-
-    readonly record struct Parameters(int MemoryKib, int Iterations);
 }
+
+/// <param name="IsRight">The password is that of the hash.</param>
+/// <param name="Better">What to store in its place: a hash as new ones are; null when the stored one is that, or the password was wrong.</param>
+readonly record struct PasswordCheck(bool IsRight, string? Better);

@@ -8,6 +8,7 @@ using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.Logging;
 using Tandem.Core;
 using Tandem.Core.Http;
+using Tandem.Users.Audit;
 
 namespace Tandem.Users;
 
@@ -38,7 +39,7 @@ static class SetupEndpoints
             return Page(422, "Make the first administrator", Form(token, email, name, errors));
 
         var hash = await passwords.HashAsync(user.Password, ct);
-        if (await users.AddAsync(user, hash, Role.FirstAdministrator, clock.UtcNow(), ct) is { } account)
+        if (await users.AddAsync(user, hash, Role.FirstAdministrator, clock.UtcNow(), Origin.Of(context), "setup link", ct) is { } account)
         {
             logger.AdministratorSetUp(account.Id);
             return Page(200, "You are the administrator", Done(account, $"{context.Request.Scheme}://{context.Request.Host}"));

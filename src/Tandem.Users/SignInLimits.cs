@@ -44,6 +44,18 @@ sealed class SignInLimits(IRateLimits limits, UsersOptions options)
         return new Attempt(last, "sign-in-account", last is { Allowed: true } ? () => SucceededAsync(address, account) : null);
     }
 
+    /// <summary>Has this address failed too often to be listened to? Of an API key nothing can be guessed: this spares the store.</summary>
+    /// <returns>What to tell it; null: no.</returns>
+    public async Task<RateLimit?> IsExhaustedAsync(string address) =>
+        options.FailuresPerAddress > 0 && await limits.PeekAsync(ByAddress, address, options.FailuresPerAddress, Window) is { Allowed: false } limit ? limit : null;
+
+    /// <summary>Counts a wrong API key.</summary>
+    public async Task FailedAsync(string address)
+    {
+        if (options.FailuresPerAddress > 0)
+            await limits.TakeAsync(ByAddress, address, options.FailuresPerAddress, Window);
+    }
+
     async Task SucceededAsync(string address, string account)
     {
         await GiveBackAddressAsync(address);

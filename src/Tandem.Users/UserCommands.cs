@@ -6,6 +6,8 @@ using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
 using Tandem.Core.Http;
+using Tandem.Users.Audit;
+using Tandem.Users.Import;
 using Tandem.Users.Tokens;
 
 namespace Tandem.Users;
@@ -13,8 +15,8 @@ namespace Tandem.Users;
 /// <summary><c>tandem user …</c> and <c>tandem token</c>: accounts from the operator's terminal, beside a running server or without one.</summary>
 static class UserCommands
 {
-    const int Failed = 1;
-    const int WrongUse = 2;
+    internal const int Failed = 1;
+    internal const int WrongUse = 2;
 
     static readonly TimeSpan LongestToken = TimeSpan.FromDays(365);
 
@@ -27,6 +29,8 @@ static class UserCommands
         Switch(host, "activate", "Let a deactivated account sign in again", new AccountChange(IsActive: true)),
         Switch(host, "promote", "Make an account administrator, from its next sign-in or refresh on", new AccountChange(IsAdministrator: true)),
         Switch(host, "demote", "Make an administrator a plain account, and end its sessions", new AccountChange(IsAdministrator: false)),
+        ImportCommand.Make(host),
+        ExportCommand.Make(host),
     };
 
     public static Command Token(ICommandHost host)
@@ -51,7 +55,7 @@ static class UserCommands
             if (await FindAsync(services, parsed, email, ct) is not { } account)
                 return Failed;
             var now = services.GetRequiredService<TimeProvider>().UtcNow();
-            if (await services.GetRequiredService<Sessions>().OpenAsync(account.Id, null, names, null, life, now, ct) is not { } session)
+            if (await services.GetRequiredService<Sessions>().OpenAsync(account.Id, null, null, names, null, life, Origin.Operator with { UserAgent = "tandem token" }, now, ct) is not { } session)
                 return Refuse(parsed, $"{account.Email} is not active; first: tandem user activate {account.Email}");
             var token = await services.GetRequiredService<AccessTokens>().MakeAsync(session, now, life, ct);
             Out(parsed).WriteLine(parsed.GetValue(json)
@@ -81,7 +85,7 @@ static class UserCommands
             {
                 var hash = await services.GetRequiredService<Passwords>().HashAsync(password, ct);
                 var role = parsed.GetValue(admin) ? Role.Administrator : Role.Person;
-                if (await services.GetRequiredService<UserTable>().AddAsync(user, hash, role, services.GetRequiredService<TimeProvider>().UtcNow(), ct) is not { } account)
+                if (await services.GetRequiredService<UserTable>().AddAsync(user, hash, role, services.GetRequiredService<TimeProvider>().UtcNow(), Origin.Operator, null, ct) is not { } account)
                     return Refuse(parsed, UserProblems.EmailTaken.Detail);
                 Out(parsed).WriteLine($"{(account.IsAdministrator ? "Administrator" : "User")} {account.Id} made: {account.Email}");
                 return 0;
@@ -133,7 +137,7 @@ static class UserCommands
                 if (await FindAsync(services, parsed, email, ct) is not { } account)
                     return Failed;
                 var hash = await services.GetRequiredService<Passwords>().HashAsync(password, ct);
-                if (!await services.GetRequiredService<UserTable>().ChangePasswordAsync(account.Id, hash, services.GetRequiredService<TimeProvider>().UtcNow(), ct))
+                if (!await services.GetRequiredService<UserTable>().ChangePasswordAsync(account.Id, hash, services.GetRequiredService<TimeProvider>().UtcNow(), Origin.Operator, ct))
                     return Refuse(parsed, UserProblems.NotFound.Detail);
                 Out(parsed).WriteLine($"The password of {account.Email} is changed and its sessions have ended");
                 return 0;
@@ -150,7 +154,7 @@ static class UserCommands
         {
             if (await FindAsync(services, parsed, email, ct) is not { } account)
                 return Failed;
-            if (await services.GetRequiredService<UserTable>().ChangeAsync(account.Id, change, services.GetRequiredService<TimeProvider>().UtcNow(), ct) is not { } changed)
+            if (await services.GetRequiredService<UserTable>().ChangeAsync(account.Id, change, services.GetRequiredService<TimeProvider>().UtcNow(), Origin.Operator, ct) is not { } changed)
                 return Refuse(parsed, UserProblems.NotFound.Detail);
             Out(parsed).WriteLine($"{changed.Email} is {(changed.IsActive ? "active" : "not active")}{(changed.IsAdministrator ? ", administrator" : "")}");
             return 0;
@@ -158,7 +162,7 @@ static class UserCommands
         return command;
     }
 
-    static async Task<Account?> FindAsync(IServiceProvider services, ParseResult parsed, Argument<string> email, CancellationToken ct)
+    internal static async Task<Account?> FindAsync(IServiceProvider services, ParseResult parsed, Argument<string> email, CancellationToken ct)
     {
         var account = await services.GetRequiredService<UserTable>().FindAsync(parsed.GetRequiredValue(email), ct);
         if (account is null)
@@ -207,20 +211,20 @@ static class UserCommands
         return text.ToString();
     }
 
-    static void Between(OptionResult result, Option<int> option, int least, int most)
+    internal static void Between(OptionResult result, Option<int> option, int least, int most)
     {
         if (result.GetValueOrDefault<int>() is var value && (value < least || value > most))
             result.AddError($"{option.Name} must be between {least} and {most}");
     }
 
-    static int Refuse(ParseResult parsed, string message, int code = Failed)
+    internal static int Refuse(ParseResult parsed, string message, int code = Failed)
     {
         parsed.InvocationConfiguration.Error.WriteLine($"tandem: {message}");
         return code;
     }
 
-    static TextWriter Out(ParseResult parsed) => parsed.InvocationConfiguration.Output;
+    internal static TextWriter Out(ParseResult parsed) => parsed.InvocationConfiguration.Output;
 
     /// <summary>A name that somebody chose must not move the cursor of the operator's terminal.</summary>
-    static string Printable(string text) => string.Concat(text.Select(c => char.IsControl(c) ? '?' : c));
+    internal static string Printable(string text) => string.Concat(text.Select(c => char.IsControl(c) ? '?' : c));
 }

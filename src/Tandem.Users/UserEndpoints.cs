@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.Routing;
 using Tandem.Core;
 using Tandem.Core.Http;
+using Tandem.Users.Audit;
 
 namespace Tandem.Users;
 
@@ -21,13 +22,17 @@ static class UserEndpoints
         users.MapGet("", List).WithSummary("Every user, by id; X-Total-Count and Link tell what else there is").RequireScope(Read);
         users.MapGet("{id}", Get).WithSummary("A user: yourself, or anyone for administrators and the scope users:read").Answers(UserProblems.NotYours, UserProblems.NotFound);
         users.MapPatch("{id}", Change).WithSummary("Change the fields that are sent").Answers(UserProblems.NotYours, UserProblems.NotFound, UserProblems.LastAdministrator);
-        users.MapDelete("{id}", Delete).WithSummary("Delete an account with its sessions").Answers(UserProblems.NotYours, UserProblems.NotFound, UserProblems.LastAdministrator);
+        users.MapDelete("{id}", Delete).WithSummary("Delete an account with its sessions and keys").Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.NotFound, UserProblems.LastAdministrator);
     }
 
     static async Task<Results<Created<UserView>, ProblemResult>> Register(NewUser user, IdempotencyKey? key, HttpContext context, UsersOptions options,
         UserTable users, Passwords passwords, IRateLimits limits, SignInLimits signIns, ITokenVerifier tokens, TimeProvider clock, CancellationToken ct)
     {
-        if (!MayAdd(context.Request, tokens))
+        var origin = Origin.Of(context);
+        // The endpoint is open to anyone, so nobody has looked at a token yet; one that is sent lifts the limits of sign-up.
+        if (await Caller.OfAsync(context, tokens) is { } caller && caller.May(Write))
+            origin = origin.As(caller.AccountId, caller.SessionId);
+        else
         {
             if (!options.SignUp)
                 return Problem.Of(UserProblems.SignUpClosed);
@@ -39,7 +44,7 @@ static class UserEndpoints
         if (key is null && await users.FindAsync(user.Email, ct) is not null)
             return Problem.Of(UserProblems.EmailTaken);
         var hash = await passwords.HashAsync(user.Password, ct);
-        if (await users.RegisterAsync(key?.About(user.Email, user.Name), user, hash, clock.UtcNow(), ct) is not { } registered)
+        if (await users.RegisterAsync(key?.About(user.Email, user.Name), user, hash, clock.UtcNow(), origin, ct) is not { } registered)
             return Problem.Of(UserProblems.EmailTaken);
         if (registered.PasswordHash != hash && await RefuseAsync(context, user, registered, passwords, signIns, ct) is { } unlike)
             return unlike;
@@ -75,7 +80,7 @@ static class UserEndpoints
         return await users.FindAsync(id, ct) is { } account ? TypedResults.Ok(UserView.Of(account)) : Problem.Of(UserProblems.NotFound);
     }
 
-    static async Task<Results<Ok<UserView>, ProblemResult>> Change(long id, UserChange change, Caller caller, UserTable users, TimeProvider clock, CancellationToken ct)
+    static async Task<Results<Ok<UserView>, ProblemResult>> Change(long id, UserChange change, Caller caller, Origin origin, UserTable users, TimeProvider clock, CancellationToken ct)
     {
         if (!caller.May(Write))
         {
@@ -85,22 +90,23 @@ static class UserEndpoints
                 return Problem.Of(HttpProblems.Forbidden, $"is_active takes an administrator or the scope {Write}.");
         }
 
-        return await users.ChangeAsync(id, new AccountChange(change.Name, change.IsActive), clock.UtcNow(), ct) is { } account
+        return await users.ChangeAsync(id, new AccountChange(change.Name, change.IsActive), clock.UtcNow(), origin, ct) is { } account
             ? TypedResults.Ok(UserView.Of(account))
             : Problem.Of(UserProblems.NotFound);
     }
 
-    static async Task<Results<NoContent, ProblemResult>> Delete(long id, Caller caller, UserTable users, TimeProvider clock, CancellationToken ct)
+    static async Task<Results<NoContent, ProblemResult>> Delete(long id, Caller caller, Origin origin, UserTable users, TimeProvider clock, CancellationToken ct)
     {
-        if (caller.AccountId != id && !caller.May(Write))
-            return Problem.Of(UserProblems.NotYours);
-        return await users.DeleteAsync(id, clock.UtcNow(), ct) ? TypedResults.NoContent() : Problem.Of(UserProblems.NotFound);
-    }
+        if (!caller.May(Write))
+        {
+            if (caller.AccountId != id)
+                return Problem.Of(UserProblems.NotYours);
+            if (caller.IsApiKey)
+                return Problem.Of(UserProblems.SessionWanted);
+        }
 
-    /// <summary>The endpoint is open to anyone, so nobody has looked at a token yet; one that is sent lifts the limits of sign-up.</summary>
-    static bool MayAdd(HttpRequest request, ITokenVerifier tokens) =>
-        request.Headers.Authorization.ToString() is ['B' or 'b', 'e', 'a', 'r', 'e', 'r', ' ', .. var token]
-        && tokens.TryVerify(token.Trim(), out var caller) && caller.May(Write);
+        return await users.DeleteAsync(id, clock.UtcNow(), origin, ct) ? TypedResults.NoContent() : Problem.Of(UserProblems.NotFound);
+    }
 
     static async Task<ProblemResult?> TooManyAsync(HttpContext context, UsersOptions options, IRateLimits limits)
     {

@@ -1,12 +1,13 @@
 using Tandem.Core.Contracts;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
+using Tandem.Users.Audit;
 using Tandem.Users.Tokens;
 
 namespace Tandem.Users;
 
 /// <summary>The accounts and what happens to them.</summary>
-sealed class UserTable(Db db, Sessions sessions)
+sealed class UserTable(Db db, Sessions sessions, AuditTrail trail)
 {
     /// <summary>Runs before every other: what else a write finds out about the account stays true until it commits, on either engine.</summary>
     static Sql Locked(long id) => $"update users_accounts set id = id where id = {id} returning id, email, name, created_at, is_active, is_administrator";
@@ -19,6 +20,9 @@ sealed class UserTable(Db db, Sessions sessions)
 
     public Task<Credentials?> FindCredentialsAsync(string email, CancellationToken ct) =>
         db.FindAsync<Credentials>($"select id, password_hash, is_active from users_accounts where email = {Fold(email)}", ct);
+
+    public Task<Credentials?> FindCredentialsAsync(long id, CancellationToken ct) =>
+        db.FindAsync<Credentials>($"select id, password_hash, is_active from users_accounts where id = {id}", ct);
 
     /// <returns>A page by id, and how many accounts there were at the same instant.</returns>
     public async Task<(List<Account> Page, long Total)> ListAsync(int skip, int limit, CancellationToken ct)
@@ -40,17 +44,19 @@ sealed class UserTable(Db db, Sessions sessions)
     /// <param name="hash">Of the password.</param>
     /// <param name="role">What the account may do.</param>
     /// <param name="now">UTC.</param>
-    public Task<Account?> AddAsync(NewUser user, string hash, Role role, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    /// <param name="origin">Who does it.</param>
+    /// <param name="reason">By which way, where the origin does not tell.</param>
+    public Task<Account?> AddAsync(NewUser user, string hash, Role role, DateTime now, Origin origin, string? reason, CancellationToken ct) => db.InTransactionAsync(async tx =>
         role == Role.FirstAdministrator && await tx.FindAsync<long>($"select count(*) from users_accounts where is_administrator", ct) > 0
             ? null
-            : await InsertAsync(tx, user, hash, role, now), ct);
+            : await InsertAsync(tx, user, hash, role, now, origin, reason), ct);
 
     /// <summary>Signs a person up, once per key.</summary>
     /// <returns>The stored account with its hash, which is another one than <paramref name="hash"/> when it was stored before; null when the e-mail is taken.</returns>
-    public Task<Registered?> RegisterAsync(IdempotencyKey? key, NewUser user, string hash, DateTime now, CancellationToken ct) => db.OnceAsync(key, async tx =>
-        await InsertAsync(tx, user, hash, Role.Person, now) is { } account ? new Registered(account, hash) : null, ct);
+    public Task<Registered?> RegisterAsync(IdempotencyKey? key, NewUser user, string hash, DateTime now, Origin origin, CancellationToken ct) => db.OnceAsync(key, async tx =>
+        await InsertAsync(tx, user, hash, Role.Person, now, origin, null) is { } account ? new Registered(account, hash) : null, ct);
 
-    static async Task<Account?> InsertAsync(Transaction tx, NewUser user, string hash, Role role, DateTime now)
+    async Task<Account?> InsertAsync(Transaction tx, NewUser user, string hash, Role role, DateTime now, Origin origin, string? reason)
     {
         // Whole seconds on the wire: every client of the contract reads them.
         var created = new DateTime(now.Ticks - now.Ticks % TimeSpan.TicksPerSecond, DateTimeKind.Utc);
@@ -60,15 +66,21 @@ sealed class UserTable(Db db, Sessions sessions)
             on conflict (email) do nothing
             returning id, email, name, created_at, is_active, is_administrator
             """, CancellationToken.None);
-        if (account is not null)
-            await tx.PublishAsync(new UserRegistered(account.Id, account.CreatedAt), CancellationToken.None);
+        if (account is null)
+            return null;
+        if (role == Role.FirstAdministrator)
+            await trail.AddAsync(tx, AuditEvents.SetupLinkUsed, origin, account.Id, now);
+        await trail.AddAsync(tx, AuditEvents.UserCreated, origin, account.Id, now, reason);
+        if (account.IsAdministrator)
+            await trail.AddAsync(tx, AuditEvents.AdministratorMade, origin, account.Id, now, reason);
+        await tx.PublishAsync(new UserRegistered(account.Id, account.CreatedAt), CancellationToken.None);
         return account;
     }
 
     /// <returns>The changed account, or null when there is none.</returns>
     /// <exception cref="ProblemException">It is the last active administrator and would no longer be one.</exception>
-    public Task<Account?> ChangeAsync(long id, AccountChange change, DateTime now, CancellationToken ct) =>
-        change is { Name: { } name, IsActive: null, IsAdministrator: null } ? RenameAsync(id, name, ct) : ChangeRightsAsync(id, change, now, ct);
+    public Task<Account?> ChangeAsync(long id, AccountChange change, DateTime now, Origin origin, CancellationToken ct) =>
+        change is { Name: { } name, IsActive: null, IsAdministrator: null } ? RenameAsync(id, name, ct) : ChangeRightsAsync(id, change, now, origin, ct);
 
     // No transaction decides anything by a name, so this one stands alone: it waits for whoever changes the account, and compares with what he left.
     async Task<Account?> RenameAsync(long id, string name, CancellationToken ct) => await db.ChangeAsync<Account>(
@@ -77,7 +89,7 @@ sealed class UserTable(Db db, Sessions sessions)
         returning id, email, name, created_at, is_active, is_administrator
         """, new UserRenamed(id), standsAlone: true, ct) ?? await FindAsync(id, ct);
 
-    Task<Account?> ChangeRightsAsync(long id, AccountChange change, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    Task<Account?> ChangeRightsAsync(long id, AccountChange change, DateTime now, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>
     {
         if (await tx.FindAsync<Account>(Locked(id), ct) is not { } before)
             return null;
@@ -94,10 +106,17 @@ sealed class UserTable(Db db, Sessions sessions)
         await tx.ExecuteAsync($"""
             update users_accounts set name = {after.Name}, is_active = {after.IsActive}, is_administrator = {after.IsAdministrator} where id = {id}
             """, ct);
+        if (after.IsActive != before.IsActive)
+            await trail.AddAsync(tx, after.IsActive ? AuditEvents.UserActivated : AuditEvents.UserDeactivated, origin, id, now);
+        if (after.IsAdministrator != before.IsAdministrator)
+            await trail.AddAsync(tx, after.IsAdministrator ? AuditEvents.AdministratorMade : AuditEvents.AdministratorUnmade, origin, id, now);
         if (before.IsActive && !after.IsActive)
-            await sessions.EndAllAsync(tx, id, "deactivated", now, ct);
+            await sessions.EndAllAsync(tx, id, "deactivated", origin, now, ct);
         else if (before.IsAdministrator && !after.IsAdministrator)
-            await sessions.EndAllAsync(tx, id, "no longer administrator", now, ct);
+            await sessions.EndAllAsync(tx, id, "no longer administrator", origin, now, ct);
+        // A key that lies in some script must not become an administrator's by itself.
+        else if (!before.IsAdministrator && after.IsAdministrator)
+            await sessions.EndKeysAsync(tx, id, "made administrator", origin, now, ct);
         if (after.Name != before.Name)
             await tx.PublishAsync(new UserRenamed(id), ct);
         if (after.IsActive != before.IsActive)
@@ -107,12 +126,13 @@ sealed class UserTable(Db db, Sessions sessions)
 
     /// <returns>False when there is no such account.</returns>
     /// <exception cref="ProblemException">It is the last active administrator.</exception>
-    public Task<bool> DeleteAsync(long id, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    public Task<bool> DeleteAsync(long id, DateTime now, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>
     {
         if (await tx.FindAsync<Account>(Locked(id), ct) is not { } account)
             return false;
         await KeepAnAdministratorAsync(tx, account, ct);
-        await sessions.EndAllAsync(tx, id, "deleted", now, ct);
+        await trail.AddAsync(tx, AuditEvents.UserDeleted, origin, id, now);
+        await sessions.EndAllAsync(tx, id, "deleted", origin, now, ct);
         await tx.ExecuteAsync($"delete from users_accounts where id = {id}", ct);
         await tx.PublishAsync(new UserDeleted(id), ct);
         return true;
@@ -120,19 +140,17 @@ sealed class UserTable(Db db, Sessions sessions)
 
     /// <summary>Sets another password and ends the account's sessions: whoever knew the old one is out.</summary>
     /// <returns>False when there is no such account.</returns>
-    public Task<bool> ChangePasswordAsync(long id, string hash, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    public Task<bool> ChangePasswordAsync(long id, string hash, DateTime now, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>
     {
         if (await tx.ExecuteAsync($"update users_accounts set password_hash = {hash} where id = {id}", ct) == 0)
             return false;
-        await sessions.EndAllAsync(tx, id, "password changed", now, ct);
+        await trail.AddAsync(tx, AuditEvents.PasswordChanged, origin, id, now);
+        await sessions.EndAllAsync(tx, id, "password changed", origin, now, ct);
         return true;
     }, ct);
 
-    /// <summary>Stores the same password under a stronger hash, unless it was changed meanwhile.</summary>
-    public Task RehashAsync(long id, string old, string hash, CancellationToken ct) =>
-        db.ExecuteAsync($"update users_accounts set password_hash = {hash} where id = {id} and password_hash = {old}", ct);
-
-    static async Task KeepAnAdministratorAsync(Transaction tx, Account account, CancellationToken ct)
+    /// <exception cref="ProblemException">It is the last active administrator.</exception>
+    public static async Task KeepAnAdministratorAsync(Transaction tx, Account account, CancellationToken ct)
     {
         if (account is { IsAdministrator: true, IsActive: true } && await tx.FindAsync<long>(
             $"select count(*) from users_accounts where is_administrator and is_active and id <> {account.Id}", ct) == 0)

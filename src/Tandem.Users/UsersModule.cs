@@ -3,6 +3,8 @@ using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
 using Tandem.Core.Configuration;
 using Tandem.Core.Http;
+using Tandem.Users.Audit;
+using Tandem.Users.Import;
 using Tandem.Users.Tokens;
 
 namespace Tandem.Users;
@@ -21,12 +23,21 @@ public sealed class UsersModule : Module
         // RFC 8414, 2: clients compare it letter by letter and build addresses on it.
         if (!Uri.TryCreate(options.Issuer, UriKind.Absolute, out var issuer) || issuer.Scheme is not ("http" or "https") || issuer.Query.Length + issuer.Fragment.Length > 0)
             throw new ConfigurationException($"Users:Issuer must be an http or https address without query and fragment; it is \"{options.Issuer}\".");
+        module.Services.AddSingleton<AuditTrail>();
+        module.Services.AddSingleton<FailedSignIns>();
+        module.Services.AddHostedService<AuditSealer>();
+        if (options.KeyLifetime > options.MaxKeyLifetime)
+            throw new ConfigurationException($"Users:KeyLifetime ({options.KeyLifetime}) must not be above Users:MaxKeyLifetime ({options.MaxKeyLifetime}).");
         module.Services.AddSingleton<UserTable>();
+        module.Services.AddSingleton<ImportTable>();
         module.Services.AddSingleton<Passwords>();
         module.Services.AddSingleton<SignInLimits>();
         module.Services.AddSingleton<Keys>();
         module.Services.AddSingleton<Sessions>();
+        module.Services.AddSingleton<ApiKeys>();
         module.Services.AddSingleton<Revocations>();
+        module.Services.AddSingleton<LastUse>();
+        module.Services.AddHostedService(p => p.GetRequiredService<LastUse>());
         module.Services.AddSingleton<ITokenVerifier, TokenVerifier>();
         module.Services.AddSingleton<TokenGrants>();
         module.Services.AddSingleton<TokenServer>();
@@ -43,6 +54,8 @@ public sealed class UsersModule : Module
 
         module.Command(UserCommands.Users);
         module.Command(UserCommands.Token);
+        module.Command(KeyCommands.Keys);
+        module.Command(AuditCommands.Audit);
     }
 
     /// <inheritdoc/>
@@ -50,6 +63,9 @@ public sealed class UsersModule : Module
     {
         routes.MapUsers();
         routes.MapTokens();
+        routes.MapSessions();
+        routes.MapKeys();
         routes.MapSetup();
+        routes.MapAudit();
     }
 }

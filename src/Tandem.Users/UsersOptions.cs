@@ -30,6 +30,18 @@ public sealed class UsersOptions
     [Range(typeof(TimeSpan), "00:00:00", "00:05:00")]
     public TimeSpan RefreshGrace { get; set; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>How long an API key lasts unless whoever makes it says otherwise. Default 90 days; 1 minute to 10 years, and not above <c>MaxKeyLifetime</c>.</summary>
+    [Range(typeof(TimeSpan), "00:01:00", "3650.00:00:00")]
+    public TimeSpan KeyLifetime { get; set; } = TimeSpan.FromDays(90);
+
+    /// <summary>How long an API key may last at most. Default 365 days; 1 minute to 10 years.</summary>
+    [Range(typeof(TimeSpan), "00:01:00", "3650.00:00:00")]
+    public TimeSpan MaxKeyLifetime { get; set; } = TimeSpan.FromDays(365);
+
+    /// <summary>How many living API keys an account may have. Default 100; 0: none can be made.</summary>
+    [Range(0, 10_000)]
+    public int KeysPerAccount { get; set; } = 100;
+
     /// <summary>Sign-ups per minute from one address (IPv6: from one /64). Default 120; 0: no limit.</summary>
     [Range(0, 1_000_000)]
     public int SignUpsPerMinutePerAddress { get; set; } = 120;

@@ -299,6 +299,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         services.AddSingleton<Outbox>();
         services.AddSingleton(p => new ConsumerProgress(p.GetRequiredService<Db>(), p.GetRequiredService<IEventLog>(), _parts.Consumers, p.GetRequiredService<TimeProvider>()));
         services.AddSingleton<IRateLimits, InProcessRateLimits>();
+        services.AddSingleton<SessionEnds>();
         services.AddSingleton<IBackplane, InProcessBackplane>();
         services.AddSingleton<ChecksUnderway>();
         services.AddSingleton<Drain>();

@@ -6,6 +6,7 @@ using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
 using Tandem.Roles;
+using Tandem.Users.Audit;
 
 namespace Tandem.Cluster.Tests;
 
@@ -40,6 +41,35 @@ public sealed class IdentityTests
         using var there = Cluster.With(role, person.AccessToken);
         foreach (var http in new[] { person.Http, there })
             await Eventually.TrueAsync(async () => (await http.GetAsync($"/users/{person.Id}", Ct)).StatusCode == HttpStatusCode.Unauthorized);
+    }
+
+    [Fact]
+    public async Task An_API_key_goes_through_the_gateway_and_is_worth_nothing_in_any_process_once_it_is_revoked()
+    {
+        await using var cluster = await Cluster.StartAsync(ForwardingTests.Program);
+        var role = await cluster.AddAsync(Served);
+        var gateway = await cluster.AddGatewayAsync(role);
+        using var person = await gateway.PersonInClusterAsync(role);
+        var made = await (await person.Http.PostAsJsonAsync("/keys", new { name = "script" }, Ct)).JsonAsync(201);
+        var key = made.GetProperty("key").GetString()!;
+        using var there = Cluster.With(role, key);
+        using var script = Cluster.With(gateway, key);
+        await (await script.GetAsync($"/users/{person.Id}", Ct)).JsonAsync();
+        await (await there.GetAsync($"/users/{person.Id}", Ct)).JsonAsync();
+        using var wrong = Cluster.With(gateway, key[..^1] + (key[^1] == 'a' ? 'b' : 'a'));
+        await (await wrong.GetAsync($"/users/{person.Id}", Ct)).ShouldBeProblemAsync(401, "http/unauthorized");
+
+        using var revoked = await person.Http.DeleteAsync($"/keys/{made.GetProperty("id").GetString()}", Ct);
+        Assert.Equal(HttpStatusCode.NoContent, revoked.StatusCode);
+
+        foreach (var http in new[] { script, there })
+            await Eventually.TrueAsync(async () => (await http.GetAsync($"/users/{person.Id}", Ct)).StatusCode == HttpStatusCode.Unauthorized);
+        // Both processes met it for the first time, and it was its first use once.
+        var trail = role.Services.GetRequiredService<AuditTrail>();
+        await trail.SealAsync(Ct);
+        var told = await trail.FindAsync(new AuditFilter(Subject: person.Id), null, 100, Ct);
+        Assert.Equal(["key-revoked", "key-first-used", "key-created"], told.Take(3).Select(e => e.Event));
+        Assert.Null((await trail.VerifyAsync(null, Ct)).Broken);
     }
 
     [Fact]

@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core.Http;
 
@@ -19,6 +20,10 @@ sealed class TestTokens : ITokenVerifier
             : null;
         return caller is not null;
     }
+
+    public ValueTask<Caller?> FindAsync(string token, HttpContext context) => ValueTask.FromResult<Caller?>(null);
+
+    public bool IsHonoured(Caller caller) => !Revoked.Contains($"person-{caller.AccountId}");
 
     /// <summary>Has the app take these tokens; with it, administrators' endpoints can be called.</summary>
     public static TestTokens Use(TandemApp app)

@@ -3,6 +3,7 @@ using System.Net.Http.Json;
 using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Users;
+using Tandem.Users.Audit;
 
 namespace Tandem.Tests;
 
@@ -50,7 +51,7 @@ static class TestUsers
     {
         var email = NewEmail();
         var hash = await app.Services.GetRequiredService<Passwords>().HashAsync(Password, CancellationToken.None);
-        var account = await app.Services.GetRequiredService<UserTable>().AddAsync(new NewUser(email, "Ada", Password), hash, role, DateTime.UtcNow, CancellationToken.None);
+        var account = await app.Services.GetRequiredService<UserTable>().AddAsync(new NewUser(email, "Ada", Password), hash, role, DateTime.UtcNow, Origin.Operator, null, CancellationToken.None);
         var tokens = await app.SignInAsync(email);
         return new Person(account!.Id, email, tokens, app.With(tokens.GetProperty("access_token").GetString()!));
     }

@@ -55,7 +55,9 @@ sealed class ArchiveReader : IAsyncDisposable
                     yield return new ArchivePart(null, digest, content);
                     break;
                 case ["manifest.json"]:
-                    _manifest = await JsonAsync<Manifest>(content, ct);
+                    var manifest = await JsonAsync<Manifest>(content, ct);
+                    await RefuseDamagedAsync(ct);
+                    _manifest = manifest;
                     break;
                 default:
                     throw new ArchiveException($"{_path} holds {entry.Name}, which belongs into no archive of Tandem.");
@@ -100,6 +102,20 @@ sealed class ArchiveReader : IAsyncDisposable
             return await _tar.GetNextEntryAsync(copyData: false, ct);
         }
         catch (Exception e) when (e is InvalidDataException or EndOfStreamException or FormatException)
+        {
+            throw Damaged(e);
+        }
+    }
+
+    /// <summary>Reads on to the end, where the checksum over everything is: also over what no digest is of.</summary>
+    /// <exception cref="ArchiveException">It is not right.</exception>
+    public async Task RefuseDamagedAsync(CancellationToken ct)
+    {
+        try
+        {
+            await _gzip.CopyToAsync(Stream.Null, ct);
+        }
+        catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
         {
             throw Damaged(e);
         }

@@ -23,6 +23,12 @@ public sealed record UserDeactivated(long UserId);
 [Event("users.user-activated")]
 public sealed record UserActivated(long UserId);
 
+/// <summary>A refresh token was used again after its successor: somebody copied it. Its session has ended.</summary>
+/// <param name="UserId">The account.</param>
+/// <param name="SessionId">The session.</param>
+[Event("users.refresh-token-replayed")]
+public sealed record RefreshTokenReplayed(long UserId, Guid SessionId);
+
 /// <summary>An account was deleted with everything that only concerned it.</summary>
 /// <param name="UserId">The account.</param>
 [Event("users.user-deleted")]

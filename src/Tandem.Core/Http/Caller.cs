@@ -29,7 +29,7 @@ public sealed class Caller
     /// <summary>The account's id.</summary>
     public long AccountId { get; }
 
-    /// <summary>The session's id.</summary>
+    /// <summary>The id of the session, or of the API key.</summary>
     public Guid SessionId { get; }
 
     /// <summary>True for an administrator.</summary>
@@ -38,21 +38,50 @@ public sealed class Caller
     /// <summary>The token's scopes.</summary>
     public IReadOnlySet<string> Scopes { get; }
 
+    /// <summary>True when the request was made with an API key instead of a session's token.</summary>
+    public bool IsApiKey { get; init; }
+
+    /// <summary>UTC; from then on the token is worth nothing. Default: it does not end by itself.</summary>
+    public DateTime ExpiresAt { get; init; } = DateTime.MaxValue;
+
     /// <summary>The same for the framework's own authorisation.</summary>
     public ClaimsPrincipal Principal { get; }
 
     /// <summary>True for an administrator and for a token with the scope.</summary>
     public bool May(string scope) => IsAdministrator || Scopes.Contains(scope);
 
+    /// <summary>The caller of a request to an endpoint that is open to anyone and gives more to those it knows.</summary>
+    /// <returns>Null without a token that is worth something.</returns>
+    /// <exception cref="ProblemException">http/too-many-requests (429): too many wrong API keys came from this address.</exception>
+    public static ValueTask<Caller?> OfAsync(HttpContext context, ITokenVerifier tokens)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        ArgumentNullException.ThrowIfNull(tokens);
+        return !Bearer.TryRead(context.Request, out var token) ? ValueTask.FromResult<Caller?>(null)
+            : tokens.TryVerify(token, out var caller) ? ValueTask.FromResult<Caller?>(caller)
+            : tokens.FindAsync(token.ToString(), context);
+    }
+
     /// <summary>Called by the framework to fill a handler's parameter; null where nobody is signed in.</summary>
     public static ValueTask<Caller?> BindAsync(HttpContext httpContext, ParameterInfo parameter) => ValueTask.FromResult(httpContext.Features.Get<Caller>());
 }
 
-/// <summary>Checks bearer tokens. Implemented by the users module, from the token alone: no store is read.</summary>
+/// <summary>Checks bearer tokens: access tokens and API keys. Implemented by the users module.</summary>
 public interface ITokenVerifier
 {
-    /// <returns>False for a token that is malformed, forged, expired or whose session has ended.</returns>
+    /// <summary>Checks a token by itself: no store is read.</summary>
+    /// <returns>False for a token that is malformed, forged, expired or whose session has ended, and for an API key that this process has not seen lately.</returns>
     bool TryVerify(ReadOnlySpan<char> token, [NotNullWhen(true)] out Caller? caller);
+
+    /// <summary>Looks for the caller of a token that <see cref="TryVerify"/> has refused: it may be an API key that this process meets for the first time.</summary>
+    /// <param name="token">As it was sent.</param>
+    /// <param name="context">The request that it came with.</param>
+    /// <returns>Null for a token that is worth nothing.</returns>
+    /// <exception cref="ProblemException">http/too-many-requests (429): too many wrong ones came from this address.</exception>
+    ValueTask<Caller?> FindAsync(string token, HttpContext context);
+
+    /// <summary>Is somebody who was let in earlier, and holds a socket or a stream, still let in? No store is read.</summary>
+    bool IsHonoured(Caller caller);
 }
 
 /// <summary>What an endpoint asks of its caller beyond being signed in.</summary>

@@ -17,16 +17,22 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
     public async Task InvokeAsync(HttpContext context)
     {
         var endpoint = context.GetEndpoint();
-        if (endpoint is not null && Refuse(context, endpoint) is { } refusal)
-        {
-            await refusal.ExecuteAsync(context);
-            return;
-        }
-
         ReadOnlyMemory<byte>? body = null;
         var answer = WholeAnswer.Begin(context, endpoint);
         try
         {
+            if (endpoint is not null)
+            {
+                var refusal = Refuse(context, endpoint, out var unknown);
+                if (unknown is not null)
+                    refusal = await tokens.FindAsync(unknown, context) is { } caller ? Admit(context, endpoint, caller) : Challenge(context, "invalid_token");
+                if (refusal is not null)
+                {
+                    await refusal.ExecuteAsync(context);
+                    return;
+                }
+            }
+
             if (endpoint?.Metadata.GetMetadata<IAcceptsMetadata>() is { RequestType: not null } accepts && accepts.RequestType != typeof(IFormFile))
                 body = await ReadBodyAsync(context);
             await next(context);
@@ -50,15 +56,25 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
     }
 
     /// <summary>Checks the token where the endpoint wants one; a request that needs none pays nothing for it.</summary>
-    ProblemResult? Refuse(HttpContext context, Endpoint endpoint)
+    /// <param name="context">The request.</param>
+    /// <param name="endpoint">Where it leads.</param>
+    /// <param name="unknown">A token that cannot be told to be right or wrong without asking a store.</param>
+    ProblemResult? Refuse(HttpContext context, Endpoint endpoint, out string? unknown)
     {
+        unknown = null;
         // Not a RouteEndpoint: routing itself refuses (405, 415), whoever asks.
         if (endpoint is not RouteEndpoint || endpoint.Metadata.GetMetadata<IAllowAnonymous>() is not null)
             return null;
-        if (!TryBearer(context.Request, out var token))
+        if (!Bearer.TryRead(context.Request, out var token))
             return Challenge(context, null);
-        if (!tokens.TryVerify(token, out var caller))
-            return Challenge(context, "invalid_token");
+        if (tokens.TryVerify(token, out var caller))
+            return Admit(context, endpoint, caller);
+        unknown = token.ToString();
+        return null;
+    }
+
+    static ProblemResult? Admit(HttpContext context, Endpoint endpoint, Caller caller)
+    {
         context.Features.Set(caller);
         context.User = caller.Principal;
         foreach (var requirement in endpoint.Metadata.GetOrderedMetadata<AccessRequirement>())
@@ -71,22 +87,6 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
 
     /// <summary>The request's token is cancelled as well when the request has taken too long; then there is somebody to be told.</summary>
     static bool IsClientGone(HttpContext context) => context.Features.Get<IConnectionLifetimeFeature>() is not { ConnectionClosed.IsCancellationRequested: false };
-
-    static bool TryBearer(HttpRequest request, out ReadOnlySpan<char> token)
-    {
-        const string Scheme = "Bearer ";
-        var header = request.Headers.Authorization;
-        if (header.Count == 1 && header[0] is { } value && value.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase))
-        {
-            token = value.AsSpan(Scheme.Length).Trim();
-            return token.Length > 0;
-        }
-
-        token = "";
-        // Browsers cannot send headers with a WebSocket's upgrade. Known by its header, too: a gateway that only forwards it takes no WebSockets itself.
-        return (request.HttpContext.WebSockets.IsWebSocketRequest || request.Headers.Upgrade is ["websocket"]) && request.Query.TryGetValue("access_token", out var query)
-            && (token = query.ToString()).Length > 0;
-    }
 
     // RFC 6750, section 3.
     static ProblemResult Challenge(HttpContext context, string? error)

@@ -10,7 +10,7 @@ using Tandem.Core.Http;
 namespace Tandem.Users.Tokens;
 
 /// <summary>The sessions that have ended while an access token of theirs could still be in somebody's hands.</summary>
-sealed class Revocations(TimeProvider clock)
+sealed class Revocations(SessionEnds ends, TimeProvider clock)
 {
     readonly ConcurrentDictionary<Guid, DateTime> _ended = new();
 
@@ -20,9 +20,13 @@ sealed class Revocations(TimeProvider clock)
     public void Add(IEnumerable<EndedSession> ended)
     {
         var now = clock.UtcNow();
+        HashSet<Guid>? news = null;
         foreach (var session in ended)
-            if (session.AccessUntil > now)
-                _ended[session.Id] = session.AccessUntil;
+            if (session.AccessUntil > now && _ended.TryAdd(session.Id, session.AccessUntil))
+                (news ??= []).Add(session.Id);
+        // Behind the last one: whoever is told finds none of them honoured any more.
+        if (news is not null)
+            ends.Tell(news);
     }
 
     /// <summary>Forgets those whose last token has expired by itself.</summary>
@@ -55,6 +59,8 @@ sealed class RevocationWatch(Db db, Keys keys, Revocations revocations, IBackpla
 
     readonly CancellationTokenSource _stop = new();
     IDisposable? _subscription;
+    DateTime _looked;
+    DateTime _cleaned;
     Task _watching = Task.CompletedTask;
 
     /// <summary>Returns when the keys and every session that ended before are known: no request is answered earlier.</summary>
@@ -64,9 +70,10 @@ sealed class RevocationWatch(Db db, Keys keys, Revocations revocations, IBackpla
         // Whoever serves knows the key: a process that made it later would hand out tokens that the others refuse until they have looked.
         await keys.SigningAsync(cancellationToken);
         await keys.LoadAsync(cancellationToken);
+        _looked = _cleaned = clock.UtcNow();
         revocations.Add(await db.ListAsync<EndedSession>(
-            $"select id, access_until from users_sessions where ended_at is not null and access_until > {clock.UtcNow()}", cancellationToken));
-        _watching = Task.Run(() => WatchAsync(_stop.Token), CancellationToken.None);
+            $"select id, access_until from users_sessions where ended_at is not null and access_until > {_looked}", cancellationToken));
+        _watching = Task.Run(() => Rounds.RunAsync(Interval, LookAsync, logger.RevocationsNotRead, logger.RevocationsReadAgain, _stop.Token), CancellationToken.None);
     }
 
     public async Task StopAsync(CancellationToken cancellationToken)
@@ -76,50 +83,16 @@ sealed class RevocationWatch(Db db, Keys keys, Revocations revocations, IBackpla
         await _watching;
     }
 
-    async Task WatchAsync(CancellationToken ct)
-    {
-        var (failing, cleaned) = (false, clock.UtcNow());
-        using var timer = new PeriodicTimer(Interval);
-        while (await NextAsync(timer, ct))
-            try
-            {
-                await LookAsync(ct);
-                if (clock.UtcNow() - cleaned > CleanUpInterval)
-                    await CleanUpAsync(cleaned = clock.UtcNow(), ct);
-                if (failing)
-                    logger.RevocationsReadAgain();
-                failing = false;
-            }
-            catch (OperationCanceledException) when (ct.IsCancellationRequested)
-            {
-                return;
-            }
-            catch (Exception e)
-            {
-                // Once, not four times a second.
-                if (!failing)
-                    logger.RevocationsNotRead(e);
-                failing = true;
-            }
-    }
-
-    static async Task<bool> NextAsync(PeriodicTimer timer, CancellationToken ct)
-    {
-        try
-        {
-            return await timer.WaitForNextTickAsync(ct);
-        }
-        catch (OperationCanceledException)
-        {
-            return false;
-        }
-    }
-
     async Task LookAsync(CancellationToken ct)
     {
+        var now = clock.UtcNow();
         await keys.LoadAsync(ct);
-        revocations.Add(await db.ListAsync<EndedSession>($"select id, access_until from users_sessions where ended_at > {clock.UtcNow() - Overlap}", ct));
+        // Behind the last look that worked: while the database was away from here, others may have gone on.
+        revocations.Add(await db.ListAsync<EndedSession>($"select id, access_until from users_sessions where ended_at > {_looked - Overlap}", ct));
+        _looked = now;
         revocations.Sweep();
+        if (now - _cleaned > CleanUpInterval)
+            await CleanUpAsync(_cleaned = now, ct);
     }
 
     async Task CleanUpAsync(DateTime now, CancellationToken ct)

@@ -7,13 +7,14 @@ using OpenIddict.Abstractions;
 using OpenIddict.Server;
 using Tandem.Core;
 using Tandem.Core.Http;
+using Tandem.Users.Audit;
 using static OpenIddict.Abstractions.OpenIddictConstants;
 using static OpenIddict.Server.OpenIddictServerEvents;
 
 namespace Tandem.Users.Tokens;
 
 /// <summary>Decides who gets a token, and says so in the contract's words. OpenIddict has read and checked the request and makes the tokens.</summary>
-sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions, SignInLimits limits, UsersOptions options, TimeProvider clock,
+sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions, SignInLimits limits, FailedSignIns failures, UsersOptions options, TimeProvider clock,
     ILogger<TokenGrants> logger)
 {
     const string SessionClaim = "sid";
@@ -34,7 +35,7 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
         try
         {
             var session = context.Request.IsRefreshTokenGrantType()
-                ? await RefreshAsync(context.Principal, http.RequestAborted)
+                ? await RefreshAsync(context.Principal, http)
                 : await SignInAsync(context.Request, http);
             context.SignIn(Principal(session));
         }
@@ -57,33 +58,53 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
         var (email, password, ct) = (request.Username ?? "", request.Password ?? "", http.RequestAborted);
         // Nobody signs up with such: it is answered like a wrong password, after the same work.
         var possible = email.Length <= 254 && !email.Contains('\0') && password.Length <= Passwords.MaxLength;
-        var address = ClientAddress.Of(http);
+        var (address, origin) = (ClientAddress.Of(http), Origin.Of(http));
         var account = possible ? await users.FindCredentialsAsync(email, ct) : null;
         var attempt = await limits.TakeAsync(address, email.Length <= 254 ? email : "", async () => account is not null && await sessions.KnowsAddressAsync(account.Id, address, ct));
         if (attempt.Limit is { Allowed: false } limit)
         {
             limit.WriteHeaders(http.Response, attempt.Policy);
+            failures.Add(account?.Id, origin, "too many attempts");
             throw new ProblemException(HttpProblems.TooManyRequests, "Too many failed sign-ins; try again after the time in Retry-After.",
                 retryAfterSeconds: limit.Refusal().RetryAfterSeconds);
         }
 
-        var right = await passwords.VerifyAsync(possible ? password : "", account?.PasswordHash, ct);
-        if (!right || account is null
-            || await sessions.OpenAsync(account.Id, account.PasswordHash, null, address, options.AccessTokenLifetime, clock.UtcNow(), ct) is not { } session)
+        var (session, wasRight) = await OpenAsync(possible ? password : "", account, address, origin, ct);
+        if (session is null)
+        {
+            failures.Add(account?.Id, origin, account is null ? "no such account" : wasRight ? "not active" : "wrong password");
             throw new ProblemException(UserProblems.InvalidGrant);
+        }
+
         if (attempt.SucceededAsync is { } succeeded)
             await succeeded();
-        if (Passwords.IsWeak(account.PasswordHash))
-            await users.RehashAsync(account.Id, account.PasswordHash, await passwords.HashAsync(password, ct), ct);
         return session;
     }
 
-    async Task<Session> RefreshAsync(ClaimsPrincipal? token, CancellationToken ct)
+    /// <returns>No session for a wrong password, an account that is not there or not active.</returns>
+    async Task<(Session? Session, bool WasRight)> OpenAsync(string password, Credentials? account, string address, Origin origin, CancellationToken ct)
+    {
+        for (var isFirst = true; ; isFirst = false)
+        {
+            var check = await passwords.CheckAsync(password, account?.PasswordHash, ct);
+            if (!check.IsRight || account is null)
+                return (null, false);
+            if (await sessions.OpenAsync(account.Id, account.PasswordHash, check.Better, null, address, options.AccessTokenLifetime, origin, clock.UtcNow(), ct) is { } session)
+                return (session, true);
+            // Of two first sign-ins at once one replaces the hash that both were checked against: the other is checked once more, against the new one.
+            var now = isFirst && Passwords.IsWeak(account.PasswordHash) ? await users.FindCredentialsAsync(account.Id, ct) : null;
+            if (now is null || now.PasswordHash == account.PasswordHash)
+                return (null, true);
+            account = now;
+        }
+    }
+
+    async Task<Session> RefreshAsync(ClaimsPrincipal? token, HttpContext http)
     {
         if (!Guid.TryParse(token?.GetClaim(SessionClaim), out var id)
             || !int.TryParse(token.GetClaim(GenerationClaim), NumberStyles.None, CultureInfo.InvariantCulture, out var generation))
             throw new ProblemException(UserProblems.InvalidRefreshToken);
-        var refresh = await sessions.RefreshAsync(id, generation, clock.UtcNow(), ct);
+        var refresh = await sessions.RefreshAsync(id, generation, Origin.Of(http), clock.UtcNow(), http.RequestAborted);
         if (refresh.ReplayedAccountId is { } account)
             logger.RefreshTokenReplayed(id, account);
         return refresh.Session ?? throw new ProblemException(UserProblems.InvalidRefreshToken);

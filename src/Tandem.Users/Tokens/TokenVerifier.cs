@@ -4,15 +4,17 @@ using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using Microsoft.AspNetCore.Http;
+using Tandem.Core;
 using Tandem.Core.Http;
 
 namespace Tandem.Users.Tokens;
 
 /// <summary>
 /// Checks access tokens: JWTs (RFC 7519) of the profile RFC 9068, signed with ES256 and nothing else. A token that was seen before costs a
-/// look-up; its expiry and its session are looked at every time.
+/// look-up; its expiry and its session are looked at every time. So is an API key, once its row was read.
 /// </summary>
-sealed class TokenVerifier(Keys keys, Revocations revocations, UsersOptions options, TimeProvider clock) : ITokenVerifier
+sealed class TokenVerifier(Keys keys, ApiKeys apiKeys, Revocations revocations, LastUse lastUse, UsersOptions options, TimeProvider clock) : ITokenVerifier
 {
     // Ours have about 600 characters.
     const int MaxLength = 4096;
@@ -37,10 +39,45 @@ sealed class TokenVerifier(Keys keys, Revocations revocations, UsersOptions opti
             Remember(token.ToString(), seen);
         }
 
-        if (clock.GetUtcNow().UtcTicks >= seen.ExpiresTicks || revocations.Contains(seen.Caller.SessionId))
+        var now = clock.GetUtcNow().UtcTicks;
+        if (now >= seen.ExpiresTicks || revocations.Contains(seen.Caller.SessionId))
             return false;
+        Note(seen, now);
         caller = seen.Caller;
         return true;
+    }
+
+    public bool IsHonoured(Caller caller)
+    {
+        ArgumentNullException.ThrowIfNull(caller);
+        return clock.GetUtcNow().UtcDateTime < caller.ExpiresAt && !revocations.Contains(caller.SessionId);
+    }
+
+    /// <remarks>
+    /// Found again by its whole text in a table whose hash is seeded anew in each process: how long that takes tells nothing of what is in it.
+    /// </remarks>
+    public async ValueTask<Caller?> FindAsync(string token, HttpContext context)
+    {
+        ArgumentNullException.ThrowIfNull(token);
+        if (!token.StartsWith(ApiKeyText.Prefix, StringComparison.Ordinal))
+            return null;
+        // The caller's thread may be an event loop's (NeverBlocks), and a store may be read on the thread that asks.
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        if (await apiKeys.FindAsync(token, context) is not var (caller, lastUsedAt))
+            return null;
+        var now = clock.GetUtcNow().UtcTicks;
+        var seen = new Seen(caller, Math.Min(caller.ExpiresAt.Ticks, now + ApiKeys.Trust.Ticks)) { NotedTicks = lastUsedAt.Ticks };
+        Remember(token, seen);
+        Note(seen, now);
+        return revocations.Contains(caller.SessionId) ? null : caller;
+    }
+
+    void Note(Seen seen, long now)
+    {
+        if (now - seen.NotedTicks < LastUse.Step.Ticks)
+            return;
+        seen.NotedTicks = now;
+        lastUse.Note(seen.Caller.SessionId, clock.UtcNow());
     }
 
     /// <summary>When the young generation is full it becomes the old one, and what was old and not used since is forgotten: no clock, no sweep.</summary>
@@ -103,8 +140,10 @@ sealed class TokenVerifier(Keys keys, Revocations revocations, UsersOptions opti
             || !Guid.TryParseExact(Text(payload, "sid"), "D", out var session))
             return null;
         var scopes = Text(payload, "scope")?.Split(' ', StringSplitOptions.RemoveEmptyEntries).Where(s => s != "offline_access") ?? [];
-        var caller = new Caller(account, session, Text(payload, "role") == TokenServer.Administrator, scopes);
-        return new Seen(caller, DateTimeOffset.FromUnixTimeSeconds(expires).UtcTicks);
+        var ends = DateTimeOffset.FromUnixTimeSeconds(expires).UtcDateTime;
+        var caller = new Caller(account, session, Text(payload, "role") == TokenServer.Administrator, scopes) { ExpiresAt = ends };
+        // With its token a session is used when that is made; from then on it is noted.
+        return new Seen(caller, ends.Ticks) { NotedTicks = TryNumber(payload, "iat", out var made) ? DateTimeOffset.FromUnixTimeSeconds(made).UtcTicks : 0 };
     }
 
     // Of two members with one name another reader may take the other one.
@@ -129,5 +168,12 @@ sealed class TokenVerifier(Keys keys, Revocations revocations, UsersOptions opti
         return true;
     }
 
-    sealed record Seen(Caller Caller, long ExpiresTicks);
+    sealed class Seen(Caller caller, long expiresTicks)
+    {
+        public Caller Caller => caller;
+        public long ExpiresTicks => expiresTicks;
+
+        /// <summary>When it was last noted that the token is used. Two threads at once note it twice, which does no harm.</summary>
+        public long NotedTicks { get; set; }
+    }
 }

@@ -1,8 +1,10 @@
 using System.Net.Http.Json;
 using System.Text.Json;
 using Microsoft.Data.Sqlite;
+using Microsoft.Extensions.DependencyInjection;
 using Npgsql;
 using Tandem.Tests.Repo;
+using Tandem.Users.Audit;
 
 namespace Tandem.Tests.Backup;
 
@@ -202,6 +204,11 @@ public sealed class GrowTests : IAsyncDisposable
         // The refresh token too.
         var form = new Dictionary<string, string> { ["grant_type"] = "refresh_token", ["refresh_token"] = ada.Tokens.GetProperty("refresh_token").GetString()! };
         await (await app.PostTokenAsync(form)).JsonAsync();
+        // And the chain of the audit trail, over what was written on either database.
+        var trail = app.Services.GetRequiredService<AuditTrail>();
+        await trail.SealAsync(Ct);
+        var verdict = await trail.VerifyAsync(null, Ct);
+        Assert.True(verdict.Broken is null && verdict.Rows > accounts, $"{verdict.Rows} rows, row {verdict.Broken} {verdict.Fault}");
     }
 
     Task<TestApp> StartAsync(string[] settings) => KeptAsync(TestApp.StartAsync(a => a.Resource<Item>("/items"), _data, settings));

@@ -23,6 +23,7 @@ public sealed class AllocationTests : IAsyncLifetime
     RawService? _service;
     Programs.Server? _server;
     string _token = "";
+    string _key = "";
     long _id;
 
     static CancellationToken Ct => TestContext.Current.CancellationToken;
@@ -42,6 +43,8 @@ public sealed class AllocationTests : IAsyncLifetime
         var token = await Server.Http.PostAsync("/token", new FormUrlEncodedContent(
             new Dictionary<string, string> { ["username"] = json.GetProperty("email").GetString()!, ["password"] = TestUsers.Password }), Ct);
         _token = (await token.JsonAsync()).GetProperty("access_token").GetString()!;
+        using var making = new HttpRequestMessage(HttpMethod.Post, "/keys") { Content = JsonContent.Create(new { name = "a key" }), Headers = { Authorization = new("Bearer", _token) } };
+        _key = (await (await Server.Http.SendAsync(making, Ct)).JsonAsync(201)).GetProperty("key").GetString()!;
     }
 
     public async ValueTask DisposeAsync()
@@ -59,6 +62,9 @@ public sealed class AllocationTests : IAsyncLifetime
 
     [Fact]
     public Task A_user_by_id() => AllocatesAsync($"GET /users/{_id} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {_token}\r\n\r\n", 200, 3800);
+
+    [Fact]
+    public Task A_user_by_id_with_an_API_key() => AllocatesAsync($"GET /users/{_id} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {_key}\r\n\r\n", 200, 3800);
 
     [Fact]
     public Task A_new_item()

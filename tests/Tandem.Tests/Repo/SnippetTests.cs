@@ -22,6 +22,36 @@ public sealed partial class SnippetTests
         Directory.Delete(data, recursive: true);
     }
 
+    [Theory]
+    [InlineData("audit", 5)]
+    [InlineData("sessions", 2)]
+    [InlineData("api-keys", 3)]
+    public async Task The_guide_of_accounts_does_what_it_says(string name, int blocks)
+    {
+        TestStores.OnlyEmbedded();
+        var data = Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));
+        await using var server = await Programs.ServeAsync(data);
+        var page = Read($"docs/guide/{name}.md").Replace("http://127.0.0.1:8080", server.Address).Replace("./run", Path.Combine(AppContext.BaseDirectory, "Tandem.Server"));
+        Assert.Equal(blocks, await Snippets.RunAsync(page, data, new Dictionary<string, string> { ["TANDEM_DATA"] = data }, seconds: 120));
+
+        await server.KillAsync();
+        Directory.Delete(data, recursive: true);
+    }
+
+    [Fact]
+    public async Task Users_come_from_everywhere_as_their_guide_says()
+    {
+        TestStores.OnlyEmbedded();
+        var folder = Directory.CreateTempSubdirectory("tandem-guide-").FullName;
+        var data = Path.Combine(folder, "data");
+        await using var server = await Programs.ServeAsync(data);
+        var page = Read("docs/guide/import-users.md").Replace("http://127.0.0.1:8080", server.Address).Replace("./run", Path.Combine(AppContext.BaseDirectory, "Tandem.Server"));
+        Assert.Equal(12, await Snippets.RunAsync(page, folder, new Dictionary<string, string> { ["TANDEM_DATA"] = data }, seconds: 180));
+
+        await server.KillAsync();
+        Directory.Delete(folder, recursive: true);
+    }
+
     [Fact]
     public async Task The_sample_program_runs()
     {

@@ -81,5 +81,55 @@ public sealed class PasswordTests : IDisposable
         await _passwords.HashAsync("correct horse", Ct);
     }
 
+    // A bare MD5 of "correct horse", and an Argon2id of half a second.
+    const string Quick = "3cb4e732631f47e6eb961f34554b7cde";
+    const string Slow = "$argon2id$v=19$m=262144,t=4,p=1$c29tZXNhbHRzb21lc2FsdA$uL2hQzJmxaz0Tfm2KK6uNjA0+UvbrHBEBwVmJYrNXCE";
+
+    [Fact]
+    public async Task A_hash_of_another_program_is_replaced_when_the_password_was_right_and_only_then()
+    {
+        var right = await _passwords.CheckAsync("correct horse", Quick, Ct);
+        Assert.True(right.IsRight);
+        Assert.True(await _passwords.VerifyAsync("correct horse", right.Better, Ct));
+        Assert.False(Passwords.IsWeak(right.Better!));
+        Assert.True(Passwords.IsWeak(Quick));
+        Assert.Equal(new PasswordCheck(false, null), await _passwords.CheckAsync("correct horsf", Quick, Ct));
+        Assert.Equal(new PasswordCheck(true, null), await _passwords.CheckAsync("correct horse", right.Better, Ct));
+        // No password at all.
+        Assert.Equal(new PasswordCheck(false, null), await _passwords.CheckAsync("!", "!", Ct));
+    }
+
+    [Fact]
+    public async Task A_quick_hash_of_another_program_takes_no_less_time_than_an_e_mail_that_nobody_has()
+    {
+        async Task<double> TimeAsync(string? hash)
+        {
+            var watch = Stopwatch.StartNew();
+            await _passwords.CheckAsync("wrong", hash, Ct);
+            return watch.Elapsed.TotalMilliseconds;
+        }
+
+        // In turns, and the least of each: on a busy machine some wait for others.
+        var (nobody, quick) = (double.MaxValue, double.MaxValue);
+        for (var i = 0; i < 12 || i < 200 && (quick / nobody is < 0.5 or > 2); i++)
+            (nobody, quick) = (Math.Min(nobody, await TimeAsync(null)), Math.Min(quick, await TimeAsync(Quick)));
+        Assert.InRange(quick / nobody, 0.5, 2);
+    }
+
+    [Fact]
+    public async Task Costly_hashes_fill_the_queue_by_what_they_cost()
+    {
+        using var stop = new CancellationTokenSource();
+
+        var checks = Enumerable.Range(0, 10 * Environment.ProcessorCount).Select(_ => _passwords.CheckAsync("wrong", Slow, stop.Token)).ToList();
+
+        // Two seconds' worth a core: four of half a second, whatever their number.
+        Assert.InRange(checks.Count(c => !c.IsFaulted), 2 * Environment.ProcessorCount, 4 * Environment.ProcessorCount);
+        Assert.All(checks.Where(c => c.IsFaulted), c => Assert.Equal("users/busy", ((ProblemException)c.Exception!.InnerException!).Result.Problem.Code));
+        await stop.CancelAsync();
+        await Task.WhenAll(checks.Select(c => c.ContinueWith(_ => { }, TaskScheduler.Default)));
+        await _passwords.HashAsync("correct horse", Ct);
+    }
+
     public void Dispose() => _passwords.Dispose();
 }

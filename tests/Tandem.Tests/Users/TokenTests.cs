@@ -11,6 +11,7 @@ using Microsoft.Extensions.Time.Testing;
 using Tandem.Core.Configuration;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
+using Tandem.Users.Audit;
 using Tandem.Users.Tokens;
 
 namespace Tandem.Tests.Users;
@@ -346,7 +347,7 @@ public sealed class TokenTests(UsersFixture fixture) : IClassFixture<UsersFixtur
         using var elsewhere = new HttpRequestMessage(HttpMethod.Get, $"/users/{person.Id}") { Headers = { Host = "another.example.com" } };
         await (await person.Http.SendAsync(elsewhere, Ct)).JsonAsync();
 
-        var session = await app.Services.GetRequiredService<Sessions>().OpenAsync(person.Id, null, null, null, TimeSpan.FromMinutes(5), DateTime.UtcNow, Ct);
+        var session = await app.Services.GetRequiredService<Sessions>().OpenAsync(person.Id, null, null, null, null, TimeSpan.FromMinutes(5), Origin.Operator, DateTime.UtcNow, Ct);
         using var script = app.With(await app.Services.GetRequiredService<AccessTokens>().MakeAsync(session!, DateTime.UtcNow, TimeSpan.FromMinutes(5), Ct));
         await (await script.GetAsync($"/users/{person.Id}", Ct)).JsonAsync();
     }

@@ -1,0 +1,76 @@
+using System.Buffers.Binary;
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
+
+namespace Tandem.Users.Audit;
+
+/// <summary>A row of the audit trail.</summary>
+/// <remarks>Row and answer are one record here: whoever exports the trail checks the hash over exactly these members.</remarks>
+/// <param name="Number">Its place in the chain: 1, 2, 3, … without gaps.</param>
+/// <param name="OccurredAt">UTC, to the microsecond. A row that committed late stands behind later ones.</param>
+/// <param name="Event">What happened, such as <c>signed-in</c>.</param>
+/// <param name="Actor">Who did it: <c>user</c>, <c>anonymous</c> (nobody was signed in) or <c>operator</c> (the command line, the configuration).</param>
+/// <param name="ActorId">The account, of a user.</param>
+/// <param name="CredentialId">The session or API key that it was done with.</param>
+/// <param name="SubjectId">The account that it is about.</param>
+/// <param name="ObjectId">The session or API key that it is about.</param>
+/// <param name="Network">Where it came from, the last part left out: <c>192.0.2.0/24</c>, <c>2001:db8:1:2::/64</c>.</param>
+/// <param name="UserAgent">The family of the client, such as <c>Firefox on Linux</c>.</param>
+/// <param name="Reason">Why, where there is more to say.</param>
+/// <param name="TraceId">Finds the request in the log and in traces.</param>
+/// <param name="Times">How often, for what is counted: failed sign-ins within a minute, sessions that ended together. Otherwise 1.</param>
+/// <param name="Hash">SHA-256 over the row before's hash and this row, in hexadecimal; docs/guide/audit.md says over which bytes.</param>
+public sealed record AuditEntry(
+    long Number, DateTime OccurredAt, string Event, string Actor, long? ActorId, Guid? CredentialId, long? SubjectId, Guid? ObjectId, string? Network,
+    string? UserAgent, string? Reason, string? TraceId, int Times, string Hash)
+{
+    /// <summary>What stands in front of the first row.</summary>
+    internal static readonly string Genesis = new('0', 64);
+
+    internal string HashBehind(string previous)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        hash.AppendData(Convert.FromHexString(previous));
+        // Each value with its length in front: no two rows have the same bytes.
+        Span<byte> length = stackalloc byte[4];
+        foreach (var value in Values())
+        {
+            var bytes = value is null ? [] : Encoding.UTF8.GetBytes(value);
+            BinaryPrimitives.WriteInt32BigEndian(length, value is null ? -1 : bytes.Length);
+            hash.AppendData(length);
+            hash.AppendData(bytes);
+        }
+
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+
+    IEnumerable<string?> Values() =>
+    [
+        Text(Number), OccurredAt.ToString("yyyy-MM-dd'T'HH:mm:ss.ffffff'Z'", CultureInfo.InvariantCulture), Event, Actor, Text(ActorId), CredentialId?.ToString(),
+        Text(SubjectId), ObjectId?.ToString(), Network, UserAgent, Reason, TraceId, Text(Times),
+    ];
+
+    static string? Text(long? number) => number?.ToString(CultureInfo.InvariantCulture);
+}
+
+/// <summary>What the audit trail has rows of.</summary>
+static class AuditEvents
+{
+    public const string UserCreated = "user-created";
+    public const string UserActivated = "user-activated";
+    public const string UserDeactivated = "user-deactivated";
+    public const string UserDeleted = "user-deleted";
+    public const string AdministratorMade = "administrator-made";
+    public const string AdministratorUnmade = "administrator-unmade";
+    public const string SetupLinkUsed = "setup-link-used";
+    public const string PasswordChanged = "password-changed";
+    public const string SignedIn = "signed-in";
+    public const string SignInFailed = "sign-in-failed";
+    public const string SignedOut = "signed-out";
+    public const string SessionEnded = "session-ended";
+    public const string RefreshTokenReplayed = "refresh-token-replayed";
+    public const string KeyCreated = "key-created";
+    public const string KeyFirstUsed = "key-first-used";
+    public const string KeyRevoked = "key-revoked";
+}

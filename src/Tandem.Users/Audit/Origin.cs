@@ -1,0 +1,43 @@
+using System.Diagnostics;
+using System.Reflection;
+using Microsoft.AspNetCore.Http;
+using Tandem.Core.Http;
+
+namespace Tandem.Users.Audit;
+
+/// <summary>Who does something, and from where, as the audit trail tells it. A handler takes it as a parameter.</summary>
+/// <param name="Actor">One of the constants here.</param>
+/// <param name="ActorId">The account, of a user.</param>
+/// <param name="CredentialId">The session or API key it was done with.</param>
+/// <param name="Network">See <see cref="ClientNetwork"/>.</param>
+/// <param name="UserAgent">See <see cref="Users.UserAgent"/>.</param>
+/// <param name="TraceId">Finds the request in log and traces.</param>
+sealed record Origin(string Actor, long? ActorId, Guid? CredentialId, string? Network, string? UserAgent, string? TraceId)
+{
+    /// <summary>Somebody with an account.</summary>
+    public const string User = "user";
+
+    /// <summary>Nobody is signed in.</summary>
+    public const string Anonymous = "anonymous";
+
+    /// <summary>Whoever has the command line and the configuration.</summary>
+    public const string OperatorName = "operator";
+
+    /// <summary>The command line, or the configuration at start.</summary>
+    public static readonly Origin Operator = new(OperatorName, null, null, null, null, null);
+
+    /// <summary>Of a request, with the caller that the edge has found.</summary>
+    public static Origin Of(HttpContext context)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        var trace = Activity.Current?.TraceId.ToString() ?? context.TraceIdentifier;
+        var origin = new Origin(Anonymous, null, null, ClientNetwork.Of(context), Users.UserAgent.FamilyOf(context.Request.Headers.UserAgent.ToString()), trace);
+        return context.Features.Get<Caller>() is { } caller ? origin.As(caller.AccountId, caller.SessionId) : origin;
+    }
+
+    /// <summary>The same place, by an account.</summary>
+    public Origin As(long accountId, Guid credential) => this with { Actor = User, ActorId = accountId, CredentialId = credential };
+
+    /// <summary>Called by the framework to fill a handler's parameter.</summary>
+    public static ValueTask<Origin?> BindAsync(HttpContext httpContext, ParameterInfo parameter) => ValueTask.FromResult<Origin?>(Of(httpContext));
+}

@@ -1,0 +1,161 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using Microsoft.Extensions.DependencyInjection;
+using Tandem.Core;
+using Tandem.Users.Hashes;
+
+namespace Tandem.Users.Import;
+
+/// <summary><c>tandem user export</c>: every account with all that is stored of it, in a form that the import takes.</summary>
+static class ExportCommand
+{
+    const int Failed = 1;
+    const int PageSize = 1000;
+    const string TimeFormat = "yyyy-MM-dd'T'HH:mm:ss.FFFFFF'Z'";
+
+    public static Command Make(ICommandHost host)
+    {
+        var path = new Option<string?>("--out") { Description = "A new file, which only you can read (default: standard output)" };
+        var format = new Option<string>("--format") { Description = "json (an array, a line each) or csv", DefaultValueFactory = _ => "json" };
+        format.AcceptOnlyFromAmong("json", "csv");
+        var hashes = new Option<bool>("--with-password-hashes") { Description = "Also the hashes of the passwords: whoever has them can try passwords" };
+        var command = new Command("export", "Write every account to a file, for another program or another Tandem") { path, format, hashes };
+        command.SetAction((parsed, ct) => host.RunAsync(async (services, ct) =>
+        {
+            var table = services.GetRequiredService<ImportTable>();
+            var columns = parsed.GetValue(hashes) ? Sources.Columns : [.. Sources.Columns.Where(c => c != "password_hash")];
+            var rows = parsed.GetValue(format) == "csv" ? Csv(columns) : Json(columns);
+            if (parsed.GetValue(path) is not { } file)
+            {
+                await using var output = Console.OpenStandardOutput();
+                await WriteAsync(table, rows, output, ct);
+                return 0;
+            }
+
+            if (File.Exists(file))
+            {
+                parsed.InvocationConfiguration.Error.WriteLine($"tandem: {file} is there already; name another one, or delete it first");
+                return Failed;
+            }
+
+            try
+            {
+                await using var output = PrivateFile.Create(file, FileMode.CreateNew);
+                var count = await WriteAsync(table, rows, output, ct);
+                output.Flush(flushToDisk: true);
+                parsed.InvocationConfiguration.Output.WriteLine($"{count.ToString("N0", CultureInfo.InvariantCulture)} accounts are in {file}");
+                return 0;
+            }
+            catch
+            {
+                // Half an export looks like a whole one.
+                File.Delete(file);
+                throw;
+            }
+        }, ct));
+        return command;
+    }
+
+    static async Task<long> WriteAsync(ImportTable table, IRows rows, Stream output, CancellationToken ct)
+    {
+        var buffer = new MemoryStream();
+        var (count, last) = (0L, 0L);
+        rows.Begin(buffer);
+        for (List<WholeAccount> page; (page = await table.ListAsync(last, PageSize, ct)).Count > 0; last = page[^1].Id)
+        {
+            foreach (var account in page)
+                rows.Write(buffer, account, isFirst: count++ == 0);
+            buffer.Position = 0;
+            await buffer.CopyToAsync(output, ct);
+            buffer.SetLength(0);
+        }
+
+        rows.End(buffer, isEmpty: count == 0);
+        buffer.Position = 0;
+        await buffer.CopyToAsync(output, ct);
+        await output.FlushAsync(ct);
+        return count;
+    }
+
+    static object? Value(WholeAccount a, string column) => column switch
+    {
+        "id" => a.Id,
+        "email" => a.Email,
+        "name" => a.Name,
+        "is_active" => a.IsActive,
+        "is_administrator" => a.IsAdministrator,
+        "created_at" => Time(a.CreatedAt),
+        "email_verified_at" => a.EmailVerifiedAt is { } time ? Time(time) : null,
+        "last_sign_in_at" => a.LastSignInAt is { } time ? Time(time) : null,
+        "external_source" => a.ExternalSource,
+        "external_id" => a.ExternalId,
+        "password_hash" => a.PasswordHash == StoredHash.None ? null : a.PasswordHash,
+        _ => throw new ArgumentException($"An account has no {column}.", nameof(column)),
+    };
+
+    static string Time(DateTime time) => time.ToString(TimeFormat, CultureInfo.InvariantCulture);
+
+    interface IRows
+    {
+        void Begin(Stream to);
+        void Write(Stream to, WholeAccount account, bool isFirst);
+        void End(Stream to, bool isEmpty);
+    }
+
+    static IRows Json(IReadOnlyList<string> columns) => new JsonRows(columns);
+
+    static IRows Csv(IReadOnlyList<string> columns) => new CsvRows(columns);
+
+    sealed class JsonRows(IReadOnlyList<string> columns) : IRows
+    {
+        static readonly JsonWriterOptions Options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+        public void Begin(Stream to) => to.Write("["u8);
+
+        public void Write(Stream to, WholeAccount account, bool isFirst)
+        {
+            to.Write(isFirst ? "\n"u8 : ",\n"u8);
+            using var json = new Utf8JsonWriter(to, Options);
+            json.WriteStartObject();
+            foreach (var column in columns)
+            {
+                json.WritePropertyName(column);
+                switch (Value(account, column))
+                {
+                    case null: json.WriteNullValue(); break;
+                    case long number: json.WriteNumberValue(number); break;
+                    case bool flag: json.WriteBooleanValue(flag); break;
+                    case var text: json.WriteStringValue((string)text); break;
+                }
+            }
+
+            json.WriteEndObject();
+        }
+
+        public void End(Stream to, bool isEmpty) => to.Write(isEmpty ? "]\n"u8 : "\n]\n"u8);
+    }
+
+    /// <summary>RFC 4180, with line feeds.</summary>
+    sealed class CsvRows(IReadOnlyList<string> columns) : IRows
+    {
+        public void Begin(Stream to) => Line(to, columns);
+
+        public void Write(Stream to, WholeAccount account, bool isFirst) => Line(to, columns.Select(c => Value(account, c) switch
+        {
+            null => "",
+            bool flag => flag ? "true" : "false",
+            var value => Convert.ToString(value, CultureInfo.InvariantCulture) ?? "",
+        }));
+
+        public void End(Stream to, bool isEmpty)
+        {
+        }
+
+        static void Line(Stream to, IEnumerable<string> cells) => to.Write(Encoding.UTF8.GetBytes(string.Join(',', cells.Select(Quoted)) + "\n"));
+
+        static string Quoted(string cell) => cell.AsSpan().ContainsAny(",\"\r\n;\t|") || cell.Trim() != cell ? $"\"{cell.Replace("\"", "\"\"")}\"" : cell;
+    }
+}
