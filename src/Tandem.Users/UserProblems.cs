@@ -15,7 +15,7 @@ static class UserProblems
     public static readonly Problem InvalidGrant = new("users/invalid-grant", 400, "The e-mail or the password is wrong, or the account is not active.");
     public static readonly Problem InvalidRefreshToken = new("users/invalid-refresh-token", 400, "The refresh token is not valid, has expired or was used before; sign in again.");
     public static readonly Problem InvalidTokenRequest = new("users/invalid-token-request", 400, "The token request is not valid.");
-    public static readonly Problem InvalidClient = new("users/invalid-client", 401, "The client is not known.");
+    public static readonly Problem InvalidClient = new("users/invalid-client", 401, "The client is not known, or its secret is not right.");
     public static readonly Problem FormWanted = new("users/form-wanted", 415, "Send username and password as a form: Content-Type: application/x-www-form-urlencoded.");
     public static readonly Problem SetupClosed = new("users/setup-closed", 404, "This link does not work, or no longer: it makes the first administrator, once. The server prints it on start.");
 }

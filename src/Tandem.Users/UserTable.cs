@@ -113,6 +113,7 @@ sealed class UserTable(Db db, Sessions sessions)
             return false;
         await KeepAnAdministratorAsync(tx, account, ct);
         await sessions.EndAllAsync(tx, id, "deleted", now, ct);
+        await tx.ExecuteAsync($"delete from users_consents where account_id = {id}", ct);
         await tx.ExecuteAsync($"delete from users_accounts where id = {id}", ct);
         await tx.PublishAsync(new UserDeleted(id), ct);
         return true;

@@ -3,6 +3,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
 using Tandem.Core.Configuration;
 using Tandem.Core.Http;
+using Tandem.Users.OpenId;
 using Tandem.Users.Tokens;
 
 namespace Tandem.Users;
@@ -32,6 +33,13 @@ public sealed class UsersModule : Module
         module.Services.AddSingleton<TokenServer>();
         module.Services.AddSingleton<AccessTokens>();
         module.Services.AddHostedService<RevocationWatch>();
+        module.Services.AddSingleton<ClientTable>();
+        module.Services.AddSingleton<ClientSessions>();
+        module.Services.AddSingleton<ClientGrants>();
+        module.Services.AddSingleton<Browsers>();
+        module.Services.AddSingleton<Authorization>();
+        module.Services.AddSingleton<SignOut>();
+        module.Services.AddSingleton<OpenIdServer>();
 
         var admin = module.Options<AdminOptions>("Admin");
         ConfiguredAdministrator.Check(admin);
@@ -43,6 +51,7 @@ public sealed class UsersModule : Module
 
         module.Command(UserCommands.Users);
         module.Command(UserCommands.Token);
+        module.Command(ClientCommands.Clients);
     }
 
     /// <inheritdoc/>
@@ -50,6 +59,8 @@ public sealed class UsersModule : Module
     {
         routes.MapUsers();
         routes.MapTokens();
+        routes.MapClients();
+        routes.MapOpenId();
         routes.MapSetup();
     }
 }

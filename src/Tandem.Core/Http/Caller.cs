@@ -26,7 +26,7 @@ public sealed class Caller
             ], "Bearer", "sub", "role"));
     }
 
-    /// <summary>The account's id.</summary>
+    /// <summary>The account's id; 0 for a client that acts for itself.</summary>
     public long AccountId { get; }
 
     /// <summary>The session's id.</summary>

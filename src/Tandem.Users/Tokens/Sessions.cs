@@ -12,7 +12,7 @@ namespace Tandem.Users.Tokens;
 sealed class Sessions(Db db, Revocations revocations, IBackplane backplane, UsersOptions options)
 {
     // A token is made a moment after its session's row is written, and checked by clocks that differ a little.
-    static readonly TimeSpan Margin = TimeSpan.FromMinutes(1);
+    public static readonly TimeSpan Margin = TimeSpan.FromMinutes(1);
 
     /// <summary>Opens a session, unless the account was deactivated or its password changed since <paramref name="passwordHash"/> was read.</summary>
     /// <param name="passwordHash">The hash that the password was checked against; null where none was (a command of the operator).</param>
@@ -78,7 +78,8 @@ sealed class Sessions(Db db, Revocations revocations, IBackplane backplane, User
     public async Task<bool> KnowsAddressAsync(long accountId, string address, CancellationToken ct) =>
         await db.FindAsync<long>($"select count(*) from users_sessions where account_id = {accountId} and address = {address}", ct) > 0;
 
-    async Task EndAsync(Transaction tx, Sql which, string reason, DateTime now, CancellationToken ct)
+    /// <summary>Ends the sessions that <paramref name="which"/> names; their tokens are worth nothing from the commit on.</summary>
+    public async Task EndAsync(Transaction tx, Sql which, string reason, DateTime now, CancellationToken ct)
     {
         var ended = await tx.ListAsync<EndedSession>($"""
             update users_sessions set ended_at = {now}, end_reason = {reason} where {which} and ended_at is null returning id, access_until

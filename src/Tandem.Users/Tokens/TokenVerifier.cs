@@ -99,13 +99,18 @@ sealed class TokenVerifier(Keys keys, Revocations revocations, UsersOptions opti
             || Text(payload, "aud") != TokenServer.Audience
             || !TryNumber(payload, "exp", out var expires) || expires <= now
             || payload.TryGetProperty("nbf", out _) && (!TryNumber(payload, "nbf", out var from) || from > now + SkewSeconds)
-            || !long.TryParse(Text(payload, "sub"), NumberStyles.None, CultureInfo.InvariantCulture, out var account)
+            || !TryAccount(payload, out var account)
             || !Guid.TryParseExact(Text(payload, "sid"), "D", out var session))
             return null;
         var scopes = Text(payload, "scope")?.Split(' ', StringSplitOptions.RemoveEmptyEntries).Where(s => s != "offline_access") ?? [];
         var caller = new Caller(account, session, Text(payload, "role") == TokenServer.Administrator, scopes);
         return new Seen(caller, DateTimeOffset.FromUnixTimeSeconds(expires).UtcTicks);
     }
+
+    /// <summary>The account that the token stands for; 0, which nobody has, for a client that acts for itself. Ids of clients are no numbers.</summary>
+    static bool TryAccount(JsonElement payload, out long account) =>
+        long.TryParse(Text(payload, "sub"), NumberStyles.None, CultureInfo.InvariantCulture, out account)
+        || Text(payload, "sub") is { } subject && subject == Text(payload, "client_id");
 
     // Of two members with one name another reader may take the other one.
     static readonly JsonDocumentOptions Strict = new() { AllowDuplicateProperties = false, MaxDepth = 8 };
