@@ -29,8 +29,13 @@ sealed class OpenIdServer(Authorization authorization, SignOut signOut, ClientGr
             .AllowClientCredentialsFlow()
             .SetAuthorizationCodeLifetime(CodeLifetime)
             .RegisterScopes(ClientScopes.Personal)
-            // S256 is the one method OpenIddict has by itself. The fragment is for answers with tokens, which there are none of.
-            .Configure(o => o.ResponseModes.Remove(ResponseModes.Fragment));
+            .Configure(o =>
+            {
+                // A plain challenge is the verifier itself: whoever reads the request has it.
+                o.CodeChallengeMethods.Remove(CodeChallengeMethods.Plain);
+                // The fragment is for answers with tokens, which there are none of.
+                o.ResponseModes.Remove(ResponseModes.Fragment);
+            });
 
         On<ExtractAuthorizationRequestContext>(server, Authorization.Strip, int.MaxValue - 100);
         On<ValidateAuthorizationRequestContext>(server, authorization.ValidateAsync);
@@ -52,7 +57,8 @@ sealed class OpenIdServer(Authorization authorization, SignOut signOut, ClientGr
 
         On<ApplyIntrospectionResponseContext>(server, c => WriteErrorAsync(c, c.Response), OrderOf<ApplyIntrospectionResponseContext>());
         On<ApplyRevocationResponseContext>(server, c => WriteErrorAsync(c, c.Response), OrderOf<ApplyRevocationResponseContext>());
-        On<ApplyUserInfoResponseContext>(server, c => WriteErrorAsync(c, c.Response), OrderOf<ApplyUserInfoResponseContext>());
+        // OpenIddict would leave a challenge without a body.
+        On<ApplyUserInfoResponseContext>(server, c => WriteErrorAsync(c, c.Response), OpenIddictServerAspNetCoreHandlers.ProcessChallengeErrorResponse<ApplyUserInfoResponseContext>.Descriptor.Order - 500);
         On<HandleConfigurationRequestContext>(server, Describe, int.MaxValue - 100);
     }
 
