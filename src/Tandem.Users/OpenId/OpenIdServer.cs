@@ -87,6 +87,21 @@ sealed class OpenIdServer(Authorization authorization, SignOut signOut, ClientGr
         ? Pages.Page(problem.Status, title, $"<p role=\"alert\">{Pages.Encode(problem.Detail)}</p>\n<p>{Pages.Encode(response.ErrorDescription ?? "")}</p>").ExecuteAsync(http)
         : ProblemOf(problem, response).ExecuteAsync(http);
 
+    /// <summary>
+    /// Has the problem that follows be called application/json (RFC 6749, 5.2) where that was asked for: clients of OAuth read nothing else. The body is
+    /// the same, a problem with OAuth's two members.
+    /// </summary>
+    public static void SpeakAsClientsRead(HttpContext http)
+    {
+        var accept = http.Request.Headers.Accept.ToString();
+        if (accept.Contains("application/json", StringComparison.OrdinalIgnoreCase) && !accept.Contains("problem+json", StringComparison.OrdinalIgnoreCase))
+            http.Response.OnStarting(() =>
+            {
+                http.Response.ContentType = "application/json";
+                return Task.CompletedTask;
+            });
+    }
+
     static ProblemResult ProblemOf(Problem problem, OpenIddictResponse response)
     {
         var detail = response.ErrorDescription ?? problem.Detail;
@@ -108,6 +123,7 @@ sealed class OpenIdServer(Authorization authorization, SignOut signOut, ClientGr
             Errors.InsufficientScope => ClientProblems.InsufficientScope,
             _ => ClientProblems.InvalidRequest,
         };
+        SpeakAsClientsRead(http);
         http.Response.Headers.CacheControl = "no-store";
         // RFC 6750, section 3, and RFC 6749, section 5.2.
         if (problem.Status is 401 or 403)

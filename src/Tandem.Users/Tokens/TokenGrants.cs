@@ -140,6 +140,8 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
 
         var known = context.Transaction.GetProperty<ProblemResult>(AnswerProperty) ?? Explain(http.Request, context.Request, response);
         http.Response.Headers.CacheControl = "no-store";
+        if (!string.IsNullOrEmpty(context.Request?.ClientId))
+            OpenIdServer.SpeakAsClientsRead(http);
         if (known.Problem.Status == 401)
             http.Response.Headers.WWWAuthenticate = "Basic realm=\"tandem\"";
         await new ProblemResult(known.Problem, known.Detail, null)
