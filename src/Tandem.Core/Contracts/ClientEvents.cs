@@ -8,6 +8,11 @@ namespace Tandem.Core.Contracts;
 [Event("users.client-registered")]
 public sealed record ClientRegistered(string ClientId, DateTime CreatedAt);
 
+/// <summary>What is registered of a client was changed. Where it may do less than before, its sessions have ended.</summary>
+/// <param name="ClientId">The client.</param>
+[Event("users.client-changed")]
+public sealed record ClientChanged(string ClientId);
+
 /// <summary>A client was removed; its sessions have ended.</summary>
 /// <param name="ClientId">The client.</param>
 [Event("users.client-removed")]

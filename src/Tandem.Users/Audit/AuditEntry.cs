@@ -74,6 +74,7 @@ static class AuditEvents
     public const string KeyFirstUsed = "key-first-used";
     public const string KeyRevoked = "key-revoked";
     public const string ClientRegistered = "client-registered";
+    public const string ClientChanged = "client-changed";
     public const string ClientRemoved = "client-removed";
     public const string ClientAllowed = "client-allowed";
     public const string ClientSignedIn = "client-signed-in";

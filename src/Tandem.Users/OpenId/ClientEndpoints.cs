@@ -20,6 +20,8 @@ static class ClientEndpoints
         clients.MapPost("", Register).WithSummary("Register a client; its secret is shown this once").RequireScope(Write).Answers(ClientProblems.IdTaken);
         clients.MapGet("", List).WithSummary("Every client, by id; X-Total-Count and Link tell what else there is").RequireScope(Read);
         clients.MapGet("{id}", Get).WithSummary("A client").RequireScope(Read).Answers(ClientProblems.NotFound);
+        clients.MapPatch("{id}", Change).WithSummary("Change the fields that are sent; with a scope or a grant type fewer the client's sessions end").RequireScope(Write)
+            .Answers(ClientProblems.NotFound);
         clients.MapDelete("{id}", Remove).WithSummary("Remove a client and end its sessions").RequireScope(Write).Answers(ClientProblems.NotFound);
     }
 
@@ -45,6 +47,11 @@ static class ClientEndpoints
 
     static async Task<Results<Ok<ClientView>, ProblemResult>> Get(string id, ClientTable clients, CancellationToken ct) =>
         await clients.FindAsync(id, ct) is { } client ? TypedResults.Ok(ClientView.Of(client)) : Problem.Of(ClientProblems.NotFound);
+
+    static async Task<Results<Ok<ClientView>, ProblemResult>> Change(string id, ClientChange change, Origin origin, ClientTable clients, TimeProvider clock, CancellationToken ct) =>
+        await clients.FindAsync(id, ct) is not null && await clients.ChangeAsync(id, change, clock.UtcNow(), origin, ct) is { } client
+            ? TypedResults.Ok(ClientView.Of(client))
+            : Problem.Of(ClientProblems.NotFound);
 
     static async Task<Results<NoContent, ProblemResult>> Remove(string id, Origin origin, ClientTable clients, TimeProvider clock, CancellationToken ct) =>
         await clients.FindAsync(id, ct) is not null && await clients.RemoveAsync(id, clock.UtcNow(), origin, ct) ? TypedResults.NoContent() : Problem.Of(ClientProblems.NotFound);

@@ -1,5 +1,7 @@
 using System.ComponentModel.DataAnnotations;
+using System.Diagnostics.CodeAnalysis;
 using System.Text.RegularExpressions;
+using Tandem.Core.Http;
 
 namespace Tandem.Users.OpenId;
 
@@ -73,6 +75,44 @@ public sealed partial record NewClient(
     // RFC 6749, appendix A.4.
     [GeneratedRegex(@"^[\x21\x23-\x5b\x5d-\x7e]{1,64}\z", RegexOptions.CultureInvariant)]
     private static partial Regex ScopeForm();
+}
+
+/// <summary>What is to change of a client; a field left out stays as it is. Whether it is public does not change: that one is another client.</summary>
+public sealed record ClientChange
+{
+    /// <summary>1 to 200 characters, not only blanks.</summary>
+    [NotBlank, MaxLength(200), DisallowNull]
+    public string? Name { get; init; }
+
+    /// <summary>All of them, as at registration.</summary>
+    [DisallowNull]
+    public string[]? RedirectUris { get; init; }
+
+    /// <summary>All of them, as at registration.</summary>
+    [DisallowNull]
+    public string[]? PostLogoutRedirectUris { get; init; }
+
+    /// <summary>All of them, as at registration. With one fewer the client's sessions end.</summary>
+    [DisallowNull]
+    public string[]? GrantTypes { get; init; }
+
+    /// <summary>All of them, as at registration. With one fewer the client's sessions end.</summary>
+    [DisallowNull]
+    public string[]? Scopes { get; init; }
+
+    /// <summary>True: people are not asked whether they allow it.</summary>
+    [DisallowNull]
+    public bool? IsTrusted { get; init; }
+
+    /// <exception cref="ProblemException">http/invalid (422): the client would not be one that can be registered.</exception>
+    internal Client ApplyTo(Client before)
+    {
+        var after = new NewClient(before.Id, Name ?? before.Name, RedirectUris ?? Client.Words(before.RedirectUris), PostLogoutRedirectUris ?? Client.Words(before.PostLogoutRedirectUris),
+            GrantTypes ?? Client.Words(before.GrantTypes), Scopes ?? Client.Words(before.Scopes), before.IsPublic, IsTrusted ?? before.IsTrusted);
+        return after.FindInvalid() is { Count: > 0 } faults
+            ? throw new ProblemException(HttpProblems.Invalid, errors: faults)
+            : after.ToClient(null, before.CreatedAt) with { SecretHash = before.SecretHash };
+    }
 }
 
 /// <summary>A client, without its secret.</summary>

@@ -40,6 +40,14 @@ sealed class ClientGrants(ClientTable clients, ClientSessions sessions, UserTabl
             context.Reject(Errors.UnauthorizedClient, $"The client {client.Id} is not registered for {request.GrantType}.");
     }
 
+    /// <summary>Says that it is the scope (RFC 6749, 5.2); OpenIddict would say that the refresh token is not valid.</summary>
+    public static ValueTask RefuseMore(ValidateTokenRequestContext context)
+    {
+        if (context.Request.IsRefreshTokenGrantType() && context.RefreshTokenPrincipal is { } said && context.Request.GetScopes().Except(said.GetScopes()).FirstOrDefault() is { } more)
+            context.Reject(Errors.InvalidScope, $"The refresh token is not for the scope {more}.");
+        return ValueTask.CompletedTask;
+    }
+
     /// <summary>The same for what only asks about tokens, or ends them.</summary>
     public async ValueTask AuthenticateAsync<T>(T context) where T : BaseValidatingClientContext
     {
@@ -65,6 +73,12 @@ sealed class ClientGrants(ClientTable clients, ClientSessions sessions, UserTabl
         var (origin, ct) = (Origin.Of(OpenIdServer.HttpOf(context)), Aborted(context));
         if (context.Request.IsClientCredentialsGrantType())
             return await GrantOwnAsync(context.Request, origin, ct);
+        if (context.Request.IsRefreshTokenGrantType())
+        {
+            await MustBeThereAsync(context.Principal, ct);
+            return null;
+        }
+
         if (!context.Request.IsAuthorizationCodeGrantType())
             return null;
         var said = context.Principal ?? throw new InvalidOperationException("An authorization code without what it says.");
@@ -73,18 +87,30 @@ sealed class ClientGrants(ClientTable clients, ClientSessions sessions, UserTabl
         var redeemed = await sessions.RedeemAsync(code, origin, clock.UtcNow(), ct);
         if (redeemed.WasReused)
             logger.CodeReused(code.SessionId, code.AccountId, code.ClientId);
-        return redeemed.Session is { } session ? Continue(said, session) : throw new ProblemException(ClientProblems.InvalidCode);
+        return redeemed.Session is { } session ? Continue(said, session, context.Request) : throw new ProblemException(ClientProblems.InvalidCode);
+    }
+
+    /// <summary>A refresh token of a client is worth nothing without the client, should one of its sessions have outlived it.</summary>
+    async Task MustBeThereAsync(ClaimsPrincipal? said, CancellationToken ct)
+    {
+        if (said?.GetClaim(ClientClaim) is { } id && (await clients.FindAsync(id, ct))?.MayUse(NewClient.Refresh) != true)
+            throw new ProblemException(UserProblems.InvalidRefreshToken);
     }
 
     /// <summary>What a client's next tokens say.</summary>
     /// <param name="said">What its code or last refresh token said.</param>
     /// <param name="session">Its session.</param>
+    /// <param name="request">May name scopes: then the access token is for those alone (RFC 6749, 6). The refresh token keeps them all.</param>
     /// <returns>Null when it is no client's.</returns>
-    public ClaimsPrincipal? Continue(ClaimsPrincipal? said, Session session)
+    public ClaimsPrincipal? Continue(ClaimsPrincipal? said, Session session, OpenIddictRequest request)
     {
         if (said?.GetClaim(ClientClaim) is not { } client)
             return null;
-        var identity = IdentityOf(session.AccountId.ToString(CultureInfo.InvariantCulture), session.Id, client, Client.Words(session.Scopes ?? ""));
+        var (all, asked) = (Client.Words(session.Scopes ?? ""), request.GetScopes());
+        var identity = IdentityOf(session.AccountId.ToString(CultureInfo.InvariantCulture), session.Id, client, all);
+        // OpenIddict has refused others than those, and leaves the rest out of the access token. Whom that may be shown to is ours to say.
+        if (!asked.IsEmpty)
+            identity.SetResources(AudienceOf(all.Intersect(asked)));
         identity.SetClaim(GenerationClaim, session.Generation.ToString(CultureInfo.InvariantCulture));
         identity.SetClaim(Claims.AuthenticationTime, long.Parse(said.GetClaim(Claims.AuthenticationTime)!, CultureInfo.InvariantCulture)); // CodeFor has put it there
         return Sealed(identity);
@@ -116,9 +142,11 @@ sealed class ClientGrants(ClientTable clients, ClientSessions sessions, UserTabl
         identity.SetClaim(SessionClaim, session.ToString());
         identity.SetClaim(ClientClaim, client);
         identity.SetScopes(scopes);
-        identity.SetResources(ClientScopes.OpenApi(scopes) ? TokenServer.Audience : new Uri(new Uri(options.Issuer), "userinfo").AbsoluteUri);
+        identity.SetResources(AudienceOf(scopes));
         return identity;
     }
+
+    string AudienceOf(IEnumerable<string> scopes) => ClientScopes.OpenApi(scopes) ? TokenServer.Audience : new Uri(new Uri(options.Issuer), "userinfo").AbsoluteUri;
 
     static ClaimsPrincipal Sealed(ClaimsIdentity identity)
     {

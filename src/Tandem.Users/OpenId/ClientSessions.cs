@@ -16,18 +16,21 @@ sealed class ClientSessions(Db db, Sessions sessions, AuditTrail trail, UsersOpt
     {
         // As at a sign-in: whoever deactivates the account comes before, and is seen here, or after, and sees this session.
         var account = await tx.FindAsync<Holder>($"update users_accounts set id = id where id = {code.AccountId} and is_active returning id, is_administrator", ct);
-        var isAllowed = account is not null && await tx.FindAsync<long>($"""
-            select count(*) from users_sessions, users_clients
+        // The client may have been changed since the person was asked.
+        var allowed = account is null ? null : await tx.FindAsync<string>($"""
+            select users_clients.scopes from users_sessions, users_clients
             where users_sessions.id = {code.BrowserId} and users_sessions.ended_at is null and users_clients.id = {code.ClientId}
-            """, ct) == 1;
+            """, ct);
         if (await tx.FindAsync<long>($"select count(*) from users_sessions where id = {code.SessionId}", ct) == 0)
         {
-            if (account is null || !isAllowed)
+            string[] granted = allowed is null ? [] : [.. Client.Words(code.Scopes).Intersect(Client.Words(allowed))];
+            if (account is null || granted.Length == 0)
                 return new Redeemed(null, false);
-            var unused = code.Scopes.Split(' ').Contains("offline_access") ? options.RefreshTokenLifetime : options.AccessTokenLifetime;
-            await InsertAsync(tx, code.SessionId, code.AccountId, code.Scopes, code.ClientId, code.BrowserId, unused, now, ct);
+            var scopes = string.Join(' ', granted);
+            var unused = granted.Contains("offline_access") ? options.RefreshTokenLifetime : options.AccessTokenLifetime;
+            await InsertAsync(tx, code.SessionId, code.AccountId, scopes, code.ClientId, code.BrowserId, unused, now, ct);
             await trail.AddAsync(tx, AuditEvents.ClientSignedIn, origin.AsClient(code.BrowserId), code.AccountId, now, code.ClientId, code.SessionId);
-            return new Redeemed(new Session(code.SessionId, code.AccountId, 0, account.IsAdministrator, code.Scopes), false);
+            return new Redeemed(new Session(code.SessionId, code.AccountId, 0, account.IsAdministrator, scopes), false);
         }
 
         if (await tx.FindAsync<long>($"select count(*) from users_sessions where id = {code.SessionId} and ended_at is null", ct) == 1)

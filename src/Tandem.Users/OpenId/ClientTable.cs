@@ -34,6 +34,29 @@ sealed class ClientTable(Db db, Sessions sessions, AuditTrail trail)
         return true;
     }, ct);
 
+    /// <summary>Changes a client. Where it may do less than before, its sessions end: their tokens say more.</summary>
+    /// <returns>Null when there is no such client.</returns>
+    /// <exception cref="Core.Http.ProblemException">http/invalid (422): the client would not be one that can be registered.</exception>
+    public Task<Client?> ChangeAsync(string id, ClientChange change, DateTime now, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    {
+        // Holds the row: what is checked here is what is written.
+        if (await tx.FindAsync<Client>($"update users_clients set id = id where id = {id} returning {Columns}", ct) is not { } before)
+            return null;
+        var after = change.ApplyTo(before);
+        if (after == before)
+            return before;
+        await tx.ExecuteAsync($"""
+            update users_clients set name = {after.Name}, redirect_uris = {after.RedirectUris}, post_logout_redirect_uris = {after.PostLogoutRedirectUris},
+                grant_types = {after.GrantTypes}, scopes = {after.Scopes}, is_trusted = {after.IsTrusted}
+            where id = {id}
+            """, ct);
+        await trail.AddAsync(tx, AuditEvents.ClientChanged, origin, null, now, id);
+        if (Client.Words(before.Scopes).Except(Client.Words(after.Scopes)).Any() || Client.Words(before.GrantTypes).Except(Client.Words(after.GrantTypes)).Any())
+            await sessions.EndAsync(tx, $"client_id = {id}", "client changed", origin, now, ct);
+        await tx.PublishAsync(new ClientChanged(id), ct);
+        return after;
+    }, ct);
+
     /// <summary>Removes a client and ends every session it has.</summary>
     /// <returns>False when there is no such client.</returns>
     public Task<bool> RemoveAsync(string id, DateTime now, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>

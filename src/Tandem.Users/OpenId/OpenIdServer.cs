@@ -49,6 +49,7 @@ sealed class OpenIdServer(Authorization authorization, SignOut signOut, ClientGr
 
         // The client first: a stranger does not learn which tokens are good.
         On<ValidateTokenRequestContext>(server, grants.AuthenticateAsync, OpenIddictServerHandlers.Exchange.ValidateAuthentication.Descriptor.Order - 500);
+        On<ValidateTokenRequestContext>(server, ClientGrants.RefuseMore, OpenIddictServerHandlers.Exchange.ValidateGrantedScopes.Descriptor.Order - 500);
         On<ValidateIntrospectionRequestContext>(server, grants.AuthenticateAsync, OpenIddictServerHandlers.Introspection.ValidateAuthentication.Descriptor.Order - 500);
         On<ValidateRevocationRequestContext>(server, grants.AuthenticateAsync, OpenIddictServerHandlers.Revocation.ValidateAuthentication.Descriptor.Order - 500);
         On<HandleIntrospectionRequestContext>(server, grants.InspectAsync, int.MaxValue - 100);

@@ -47,7 +47,7 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
             var session = context.Request.IsRefreshTokenGrantType()
                 ? await RefreshAsync(context.Principal, http)
                 : await SignInAsync(context.Request, http);
-            context.SignIn(clients.Continue(context.Principal, session) ?? Principal(session));
+            context.SignIn(clients.Continue(context.Principal, session, context.Request) ?? Principal(session));
         }
         catch (ProblemException e)
         {

@@ -32,14 +32,75 @@ public sealed class ClientTests(UsersFixture fixture) : IClassFixture<UsersFixtu
         Assert.Equal(204, (int)(await admin.Http.DeleteAsync($"/clients/{id}", Ct)).StatusCode);
         await (await admin.Http.DeleteAsync($"/clients/{id}", Ct)).ShouldBeProblemAsync(404, "users/client-not-found");
         await (await admin.Http.GetAsync($"/clients/{id}", Ct)).ShouldBeProblemAsync(404, "users/client-not-found");
+        await (await admin.Http.PatchAsJsonAsync($"/clients/{id}", new { name = "Shop" }, Ct)).ShouldBeProblemAsync(404, "users/client-not-found");
         await App.SettledAsync();
         Assert.Equal(["users.client-registered", "users.client-removed"], await App.Db.ListAsync<string>($"select name from events_log where key = {id} order by position", Ct));
     }
 
     [Fact]
+    public async Task A_client_is_changed_by_what_is_sent()
+    {
+        using var admin = await App.AdministratorAsync();
+        var client = await App.ClientAsync();
+        var before = await (await admin.Http.GetAsync($"/clients/{client.Id}", Ct)).JsonAsync();
+
+        var after = await (await PatchAsync(admin, client, new { name = "The better shop", redirect_uris = new[] { "https://shop.example.com/cb" }, is_trusted = false })).JsonAsync();
+
+        Assert.Equal(("The better shop", "https://shop.example.com/cb", false),
+            (after.GetProperty("name").GetString(), Assert.Single(after.GetProperty("redirect_uris").EnumerateArray()).GetString(), after.GetProperty("is_trusted").GetBoolean()));
+        foreach (var same in new[] { "id", "is_public", "grant_types", "scopes", "post_logout_redirect_uris", "created_at" })
+            Assert.Equal(before.GetProperty(same).GetRawText(), after.GetProperty(same).GetRawText());
+        Assert.Equal(after.GetRawText(), (await (await admin.Http.GetAsync($"/clients/{client.Id}", Ct)).JsonAsync()).GetRawText());
+        // Nothing changes by nothing, and its secret is what it was.
+        await (await PatchAsync(admin, client, new { })).JsonAsync();
+        await (await App.TokenAsync(client, new() { ["grant_type"] = "authorization_code", ["code"] = "x", ["redirect_uri"] = client.Redirect, ["code_verifier"] = SignIn.Verifier }))
+            .ShouldBeProblemAsync(400, "users/invalid-code");
+        await App.SettledAsync();
+        Assert.Equal(["users.client-registered", "users.client-changed"], await App.Db.ListAsync<string>($"select name from events_log where key = {client.Id} order by position", Ct));
+        var row = Assert.Single((await (await admin.Http.GetAsync($"/audit?event=client-changed&actor={admin.Id}", Ct)).JsonAsync()).EnumerateArray());
+        Assert.Equal(client.Id, row.GetProperty("reason").GetString());
+    }
+
+    [Theory]
+    [InlineData("""{"name": " "}""", "name")]
+    [InlineData("""{"name": null}""", "name")]
+    [InlineData("""{"redirect_uris": []}""", "redirect_uris")]
+    [InlineData("""{"redirect_uris": ["http://a.example/cb"]}""", "redirect_uris")]
+    [InlineData("""{"grant_types": ["client_credentials"]}""", "redirect_uris")]
+    [InlineData("""{"scopes": ["a b"]}""", "scopes")]
+    public async Task What_would_make_no_client_changes_none(string body, string field)
+    {
+        using var admin = await App.AdministratorAsync();
+        var client = await App.ClientAsync();
+        var before = await admin.Http.GetStringAsync($"/clients/{client.Id}", Ct);
+
+        var problem = await (await admin.Http.PatchAsync($"/clients/{client.Id}", new StringContent(body, System.Text.Encoding.UTF8, "application/json"), Ct)).ShouldBeProblemAsync(422, "http/invalid");
+
+        Assert.True(problem.GetProperty("errors").TryGetProperty(field, out _), problem.GetRawText());
+        Assert.Equal(before, await admin.Http.GetStringAsync($"/clients/{client.Id}", Ct));
+    }
+
+    [Fact]
+    public async Task A_client_with_less_than_before_loses_its_sessions_and_one_with_more_keeps_them()
+    {
+        using var admin = await App.AdministratorAsync();
+        var client = await App.ClientAsync(grants: ["client_credentials"], scopes: ["users:read"]);
+        using var http = App.With((await (await App.TokenAsync(client, new() { ["grant_type"] = "client_credentials" })).JsonAsync()).GetProperty("access_token").GetString()!);
+
+        await (await PatchAsync(admin, client, new { scopes = new[] { "users:read", "users:write" } })).JsonAsync();
+        await (await http.GetAsync("/users", Ct)).JsonAsync();
+        await (await PatchAsync(admin, client, new { scopes = new[] { "users:write" } })).JsonAsync();
+
+        await (await http.GetAsync("/users", Ct)).ShouldBeProblemAsync(401, "http/unauthorized");
+    }
+
+    static Task<HttpResponseMessage> PatchAsync(Person admin, TestClient client, object change) => admin.Http.PatchAsJsonAsync($"/clients/{client.Id}", change, Ct);
+
+    [Fact]
     public async Task Nobody_else_does()
     {
         using var person = await App.PersonAsync();
+        await (await person.Http.PatchAsJsonAsync("/clients/shop", new { name = "Mine" }, Ct)).ShouldBeProblemAsync(403, "http/forbidden");
         await (await person.Http.GetAsync("/clients", Ct)).ShouldBeProblemAsync(403, "http/forbidden");
         await (await person.Http.PostAsJsonAsync("/clients", new { id = "mine" }, Ct)).ShouldBeProblemAsync(403, "http/forbidden");
         await (await App.Http.GetAsync("/clients", Ct)).ShouldBeProblemAsync(401, "http/unauthorized");

@@ -75,6 +75,54 @@ public sealed class CodeFlowTests(OpenIdFixture fixture) : IClassFixture<OpenIdF
     }
 
     [Fact]
+    public async Task A_client_may_ask_for_less_when_it_refreshes_and_for_all_of_it_again_but_never_for_more()
+    {
+        var client = await App.ClientAsync(scopes: ["openid", "profile", "email", "offline_access", "api"]);
+        using var person = await App.PersonAsync();
+        using var browser = new TestBrowser(App);
+        var tokens = await App.SignInAsync(client, person.Email, browser, "openid email offline_access api");
+
+        var less = await (await RefreshAsync(tokens, "openid")).JsonAsync();
+        using var narrow = App.With(less.GetProperty("access_token").GetString()!);
+        var who = await (await narrow.GetAsync("/userinfo", Ct)).JsonAsync();
+        Assert.Equal(person.Id.ToString(), who.GetProperty("sub").GetString());
+        Assert.False(who.TryGetProperty("email", out _));
+        await (await narrow.GetAsync($"/users/{person.Id}", Ct)).ShouldBeProblemAsync(401, "http/unauthorized");
+
+        var problem = await (await RefreshAsync(less, "openid profile")).ShouldBeProblemAsync(400, "users/invalid-token-request");
+        Assert.Equal("invalid_scope", problem.GetProperty("error").GetString());
+
+        var all = await (await RefreshAsync(less, null)).JsonAsync();
+        Assert.Equal("openid email offline_access api", all.GetProperty("scope").GetString());
+        using var wide = App.With(all.GetProperty("access_token").GetString()!);
+        await (await wide.GetAsync($"/users/{person.Id}", Ct)).JsonAsync();
+
+        Task<HttpResponseMessage> RefreshAsync(JsonElement last, string? scope)
+        {
+            var form = new Dictionary<string, string> { ["grant_type"] = "refresh_token", ["refresh_token"] = last.GetProperty("refresh_token").GetString()! };
+            if (scope is not null)
+                form["scope"] = scope;
+            return App.TokenAsync(client, form);
+        }
+    }
+
+    [Fact]
+    public async Task A_code_gives_no_more_than_the_client_may_have_when_it_is_exchanged()
+    {
+        var client = await App.ClientAsync(scopes: ["openid", "email", "offline_access"]);
+        using var admin = await App.AdministratorAsync();
+        using var person = await App.PersonAsync();
+        using var browser = new TestBrowser(App);
+        var code = (await browser.SignInAsync(SignIn.Url(client, "openid email offline_access"), person.Email))["code"];
+        await (await admin.Http.PatchAsJsonAsync($"/clients/{client.Id}", new { scopes = new[] { "openid" } }, Ct)).JsonAsync();
+
+        var tokens = await (await App.RedeemAsync(client, code)).JsonAsync();
+
+        Assert.Equal("openid", tokens.GetProperty("scope").GetString());
+        Assert.False(tokens.TryGetProperty("refresh_token", out _));
+    }
+
+    [Fact]
     public async Task A_code_is_worth_something_once_and_its_second_use_ends_what_the_first_one_made()
     {
         await using var app = await OpenIdFixture.StartAsync();
