@@ -40,4 +40,7 @@ static partial class Log
 
     [LoggerMessage(2008, LogLevel.Information, "{Count} sessions that ended long ago were removed")]
     public static partial void SessionsRemoved(this ILogger logger, int count);
+
+    [LoggerMessage(2020, LogLevel.Warning, "An authorization code was used a second time: session {SessionId} (account {AccountId}, client {ClientId}) has ended")]
+    public static partial void CodeReused(this ILogger logger, Guid sessionId, long accountId, string clientId);
 }

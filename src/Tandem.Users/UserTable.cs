@@ -18,6 +18,10 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail)
     public Task<Account?> FindAsync(string email, CancellationToken ct) => db.FindAsync<Account>(
         $"select id, email, name, created_at, is_active, is_administrator from users_accounts where email = {Fold(email)}", ct);
 
+    /// <summary>Has it been shown that the mailbox is the person's own? Only an import says so.</summary>
+    public Task<bool> HasVerifiedEmailAsync(long id, CancellationToken ct) =>
+        db.FindAsync<bool>($"select email_verified_at is not null from users_accounts where id = {id}", ct);
+
     public Task<Credentials?> FindCredentialsAsync(string email, CancellationToken ct) =>
         db.FindAsync<Credentials>($"select id, password_hash, is_active from users_accounts where email = {Fold(email)}", ct);
 
@@ -133,6 +137,7 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail)
         await KeepAnAdministratorAsync(tx, account, ct);
         await trail.AddAsync(tx, AuditEvents.UserDeleted, origin, id, now);
         await sessions.EndAllAsync(tx, id, "deleted", origin, now, ct);
+        await tx.ExecuteAsync($"delete from users_consents where account_id = {id}", ct);
         await tx.ExecuteAsync($"delete from users_accounts where id = {id}", ct);
         await tx.PublishAsync(new UserDeleted(id), ct);
         return true;

@@ -5,6 +5,7 @@ using Tandem.Core.Configuration;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
 using Tandem.Users.Import;
+using Tandem.Users.OpenId;
 using Tandem.Users.Tokens;
 
 namespace Tandem.Users;
@@ -43,6 +44,13 @@ public sealed class UsersModule : Module
         module.Services.AddSingleton<TokenServer>();
         module.Services.AddSingleton<AccessTokens>();
         module.Services.AddHostedService<RevocationWatch>();
+        module.Services.AddSingleton<ClientTable>();
+        module.Services.AddSingleton<ClientSessions>();
+        module.Services.AddSingleton<ClientGrants>();
+        module.Services.AddSingleton<Browsers>();
+        module.Services.AddSingleton<Authorization>();
+        module.Services.AddSingleton<SignOut>();
+        module.Services.AddSingleton<OpenIdServer>();
 
         var admin = module.Options<AdminOptions>("Admin");
         ConfiguredAdministrator.Check(admin);
@@ -56,6 +64,7 @@ public sealed class UsersModule : Module
         module.Command(UserCommands.Token);
         module.Command(KeyCommands.Keys);
         module.Command(AuditCommands.Audit);
+        module.Command(ClientCommands.Clients);
     }
 
     /// <inheritdoc/>
@@ -65,6 +74,8 @@ public sealed class UsersModule : Module
         routes.MapTokens();
         routes.MapSessions();
         routes.MapKeys();
+        routes.MapClients();
+        routes.MapOpenId();
         routes.MapSetup();
         routes.MapAudit();
     }

@@ -8,17 +8,18 @@ using OpenIddict.Server;
 using Tandem.Core;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.OpenId;
 using static OpenIddict.Abstractions.OpenIddictConstants;
 using static OpenIddict.Server.OpenIddictServerEvents;
 
 namespace Tandem.Users.Tokens;
 
 /// <summary>Decides who gets a token, and says so in the contract's words. OpenIddict has read and checked the request and makes the tokens.</summary>
-sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions, SignInLimits limits, FailedSignIns failures, UsersOptions options, TimeProvider clock,
-    ILogger<TokenGrants> logger)
+sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions, ClientGrants clients, SignInLimits limits, FailedSignIns failures, UsersOptions options,
+    TimeProvider clock, ILogger<TokenGrants> logger)
 {
-    const string SessionClaim = "sid";
-    const string GenerationClaim = "generation";
+    const string SessionClaim = ClientGrants.SessionClaim;
+    const string GenerationClaim = ClientGrants.GenerationClaim;
     const string AnswerProperty = "tandem:answer";
 
     /// <summary>A form with a user name and no grant_type is a password grant: that is how FastAPI's forms are sent.</summary>
@@ -26,6 +27,9 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
     {
         if (context.Request is { GrantType: null or "" } request)
             request.GrantType = GrantTypes.Password;
+        // It is the person that signs in; a token must not say that it was handed to a client that has proved nothing.
+        if (context.Request?.IsPasswordGrantType() == true)
+            (context.Request.ClientId, context.Request.ClientSecret) = (null, null);
         return ValueTask.CompletedTask;
     }
 
@@ -34,10 +38,16 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
         var http = context.Transaction.GetHttpRequest()?.HttpContext ?? throw new InvalidOperationException("A token request without its HTTP request.");
         try
         {
+            if (await clients.GrantAsync(context) is { } granted)
+            {
+                context.SignIn(granted);
+                return;
+            }
+
             var session = context.Request.IsRefreshTokenGrantType()
                 ? await RefreshAsync(context.Principal, http)
                 : await SignInAsync(context.Request, http);
-            context.SignIn(Principal(session));
+            context.SignIn(clients.Continue(context.Principal, session, context.Request) ?? Principal(session));
         }
         catch (ProblemException e)
         {
@@ -52,7 +62,9 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
         }
     }
 
-    async Task<Session> SignInAsync(OpenIddictRequest request, HttpContext http)
+    /// <summary>Checks an e-mail and a password and opens a session; the sign-in page does it by the same limits.</summary>
+    /// <exception cref="ProblemException">They are wrong, or there were too many wrong ones.</exception>
+    public async Task<Session> SignInAsync(OpenIddictRequest request, HttpContext http)
     {
         // OpenIddict has refused requests without them.
         var (email, password, ct) = (request.Username ?? "", request.Password ?? "", http.RequestAborted);
@@ -132,7 +144,9 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
         if (response.Error is null)
         {
             response.TokenType = "bearer";
-            response.Scope = null;
+            // The contract has four members. A client is told what it got.
+            if (string.IsNullOrEmpty(context.Request?.ClientId))
+                response.Scope = null;
             // Counted from a moment later it would be a second less.
             response.ExpiresIn = (long)options.AccessTokenLifetime.TotalSeconds;
             return;
@@ -145,8 +159,10 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
             return;
         }
 
-        var known = context.Transaction.GetProperty<ProblemResult>(AnswerProperty) ?? Explain(http.Request, response);
+        var known = context.Transaction.GetProperty<ProblemResult>(AnswerProperty) ?? Explain(http.Request, context.Request, response);
         http.Response.Headers.CacheControl = "no-store";
+        if (!string.IsNullOrEmpty(context.Request?.ClientId))
+            OpenIdServer.SpeakAsClientsRead(http);
         if (known.Problem.Status == 401)
             http.Response.Headers.WWWAuthenticate = "Basic realm=\"tandem\"";
         await new ProblemResult(known.Problem, known.Detail, null)
@@ -158,24 +174,14 @@ sealed class TokenGrants(UserTable users, Passwords passwords, Sessions sessions
         context.HandleRequest();
     }
 
-    /// <summary>The discovery document says what is true here: no clients, so nothing for them to authenticate with.</summary>
-    public static ValueTask DescribeAsync(HandleConfigurationRequestContext context)
-    {
-        context.TokenEndpointAuthenticationMethods.Clear();
-        context.TokenEndpointAuthenticationMethods.Add("none");
-        context.Scopes.Clear();
-        context.PromptValues.Clear();
-        context.Claims.UnionWith(["sid", Claims.Role, Claims.Scope]);
-        return ValueTask.CompletedTask;
-    }
-
     /// <summary>What OpenIddict has refused by itself.</summary>
-    static ProblemResult Explain(HttpRequest request, OpenIddictResponse response)
+    static ProblemResult Explain(HttpRequest request, OpenIddictRequest? asked, OpenIddictResponse response)
     {
         if (!Forms.IsUrlEncoded(request))
             return Problem.Of(UserProblems.FormWanted);
         return response.Error switch
         {
+            Errors.InvalidGrant when asked?.IsAuthorizationCodeGrantType() == true => Problem.Of(ClientProblems.InvalidCode),
             Errors.InvalidGrant => Problem.Of(UserProblems.InvalidRefreshToken),
             Errors.InvalidClient => Problem.Of(UserProblems.InvalidClient),
             _ => Problem.Of(UserProblems.InvalidTokenRequest, response.ErrorDescription),
