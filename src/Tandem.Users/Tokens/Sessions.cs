@@ -8,8 +8,8 @@ using Tandem.Users.Audit;
 namespace Tandem.Users.Tokens;
 
 /// <summary>
-/// The sessions: one per sign-in, a family of refresh tokens each; and in the same table the API keys, which end in the same ways (<see cref="ApiKeys"/>). A refresh token carries its session's id and a generation; only the newest
-/// generation is exchanged, and for a short while the one before it.
+/// The sessions: one per sign-in, a family of refresh tokens each; and in the same table the API keys, which end in the same ways (<see cref="ApiKeys"/>).
+/// A refresh token carries its session's id and a generation; only the newest generation is exchanged, and for a short while the one before it.
 /// </summary>
 sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackplane backplane, UsersOptions options)
 {
