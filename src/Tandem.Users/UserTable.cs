@@ -110,12 +110,29 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail)
         await tx.ExecuteAsync($"""
             update users_accounts set name = {after.Name}, is_active = {after.IsActive}, is_administrator = {after.IsAdministrator} where id = {id}
             """, ct);
+        await FollowAsync(tx, before, after, hasNewPassword: false, now, origin, null, ct);
+        return after;
+    }, ct);
+
+    /// <summary>Does what a change of an account brings with it, by whichever way it comes: its rows of the trail, the end of sessions and keys, its events.</summary>
+    /// <param name="tx">In which the account's row was changed.</param>
+    /// <param name="before">What it was, with the row held.</param>
+    /// <param name="after">What it is.</param>
+    /// <param name="hasNewPassword">Whoever knew the old one is put out.</param>
+    /// <param name="reason">By which way, where the origin does not tell.</param>
+    public async Task FollowAsync(Transaction tx, Account before, Account after, bool hasNewPassword, DateTime now, Origin origin, string? reason, CancellationToken ct)
+    {
+        var id = after.Id;
+        if (hasNewPassword)
+            await trail.AddAsync(tx, AuditEvents.PasswordChanged, origin, id, now, reason);
         if (after.IsActive != before.IsActive)
-            await trail.AddAsync(tx, after.IsActive ? AuditEvents.UserActivated : AuditEvents.UserDeactivated, origin, id, now);
+            await trail.AddAsync(tx, after.IsActive ? AuditEvents.UserActivated : AuditEvents.UserDeactivated, origin, id, now, reason);
         if (after.IsAdministrator != before.IsAdministrator)
-            await trail.AddAsync(tx, after.IsAdministrator ? AuditEvents.AdministratorMade : AuditEvents.AdministratorUnmade, origin, id, now);
+            await trail.AddAsync(tx, after.IsAdministrator ? AuditEvents.AdministratorMade : AuditEvents.AdministratorUnmade, origin, id, now, reason);
         if (before.IsActive && !after.IsActive)
             await sessions.EndAllAsync(tx, id, "deactivated", origin, now, ct);
+        else if (hasNewPassword)
+            await sessions.EndAllAsync(tx, id, "password changed", origin, now, ct);
         else if (before.IsAdministrator && !after.IsAdministrator)
             await sessions.EndAllAsync(tx, id, "no longer administrator", origin, now, ct);
         // A key that lies in some script must not become an administrator's by itself.
@@ -125,8 +142,7 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail)
             await tx.PublishAsync(new UserRenamed(id), ct);
         if (after.IsActive != before.IsActive)
             await (after.IsActive ? tx.PublishAsync(new UserActivated(id), ct) : tx.PublishAsync(new UserDeactivated(id), ct));
-        return after;
-    }, ct);
+    }
 
     /// <returns>False when there is no such account.</returns>
     /// <exception cref="ProblemException">It is the last active administrator.</exception>

@@ -124,7 +124,7 @@ static class ApiDocs
         {
             var describer = new ServiceCollection();
             describer.AddOpenApi(ApiDocument.Name, ApiDocument.Configure);
-            var lookers = describer.Where(d => d.ServiceType == typeof(IApiDescriptionProvider)).Select(d => d.ImplementationType!).ToList();
+            var lookers = describer.Where(d => d.ServiceType == typeof(IApiDescriptionProvider)).Select(d => d.ImplementationType).OfType<Type>().ToList();
             describer.RemoveAll<IApiDescriptionProvider>();
             foreach (var type in lookers)
                 describer.AddSingleton((IApiDescriptionProvider)ActivatorUtilities.CreateInstance(services, type));

@@ -35,7 +35,7 @@ static class Rows
         if (parameters.Length > Values.Capacity)
             throw new InvalidOperationException($"{typeof(T).Name} takes {parameters.Length} columns; a row has at most {Values.Capacity}.");
 
-        var make = ConstructorInvoker.Create(constructor!);
+        var make = ConstructorInvoker.Create(constructor!); // without one its names are none, and a statement has columns
         var read = parameters.Select(p => ValueReader(p.ParameterType) ?? (v => v)).ToArray();
         return r =>
         {
