@@ -59,7 +59,7 @@ static class Upstreams
             pipeline.UseLoadBalancing();
             pipeline.UsePassiveHealthChecks();
             pipeline.Use(ExplainFailure);
-            pipeline.Use(EndWithSession);
+            pipeline.Use(next => context => IsSocket(context) && context.Features.Get<Caller>() is { } caller ? EndWithSession(context, caller, next) : next(context));
         });
         proxied.DisableRequestTimeout();
         proxied.Add(endpoint =>
@@ -121,23 +121,19 @@ static class Upstreams
                 headers.Add(name, value);
     }
 
-    /// <summary>A socket to another service ends with the session or key that opened it: that service cannot know.</summary>
-    static async Task EndWithSession(HttpContext context, Func<Task> next)
-    {
-        var isSocket = context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true } || context.Features.Get<IHttpExtendedConnectFeature>() is { IsExtendedConnect: true };
-        if (!isSocket || context.Features.Get<Caller>() is not { } caller)
-        {
-            await next();
-            return;
-        }
+    static bool IsSocket(HttpContext context) =>
+        context.Features.Get<IHttpUpgradeFeature>() is { IsUpgradableRequest: true } || context.Features.Get<IHttpExtendedConnectFeature>() is { IsExtendedConnect: true };
 
+    /// <summary>A socket to another service ends with the session or key that opened it: that service cannot know.</summary>
+    static async Task EndWithSession(HttpContext context, Caller caller, RequestDelegate next)
+    {
         using var subscription = context.RequestServices.GetRequiredService<SessionEnds>().Subscribe(ended =>
         {
             if (ended.Contains(caller.SessionId))
                 context.Abort();
         });
         if (context.RequestServices.GetRequiredService<ITokenVerifier>().IsHonoured(caller))
-            await next();
+            await next(context);
         else
             context.Abort();
     }

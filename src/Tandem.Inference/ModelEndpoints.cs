@@ -4,7 +4,6 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.Routing;
-using Microsoft.OpenApi;
 using Tandem.Core.Http;
 using Tandem.Inference.Models;
 
@@ -15,7 +14,7 @@ static class ModelEndpoints
     public static void MapModels(this IEndpointRouteBuilder routes, InferenceOptions options)
     {
         var predict = routes.MapPost("/predict", Predict).WithTags("Models").WithSummary("Ask the default model: one record of raw features by name")
-            .TakesRecord().Produces<PredictionView>().Answers(InferenceProblems.NoModel, InferenceProblems.Unusable, InferenceProblems.Loading);
+            .Described(ModelDocs.TakesRecord).Produces<PredictionView>().Answers(InferenceProblems.NoModel, InferenceProblems.Unusable, InferenceProblems.Loading);
         if (options.PredictOpen)
             predict.AllowAnonymous();
 
@@ -23,7 +22,7 @@ static class ModelEndpoints
         models.MapGet("", List).WithSummary("Every model by name; X-Total-Count and Link tell what else there is");
         models.MapGet("{name}", Get).WithSummary("What a model takes and says, how good it is, and its versions").Answers(InferenceProblems.NotFound);
         models.MapPost("{name}/predict", PredictBy).WithSummary("Ask a model by name; with the probability of every class")
-            .TakesRecord().Produces<ProbabilitiesView>().Answers(InferenceProblems.NotFound, InferenceProblems.Unusable, InferenceProblems.Loading);
+            .Described(ModelDocs.TakesRecord).Produces<ProbabilitiesView>().Answers(InferenceProblems.NotFound, InferenceProblems.Unusable, InferenceProblems.Loading);
     }
 
     static async Task Predict(HttpContext context, ServedModels models, CancellationToken ct)
@@ -91,29 +90,6 @@ static class ModelEndpoints
         await table.FindAsync(name, ct) is { } row
             ? TypedResults.Ok(ModelDetails.Of(row, await table.VersionsAsync(name, ct), models))
             : Problem.Of(InferenceProblems.NotFound);
-
-    /// <summary>Which features a record has depends on the model, so the body is not a type that could be bound and described.</summary>
-    static RouteHandlerBuilder TakesRecord(this RouteHandlerBuilder builder) => builder.AddOpenApiOperationTransformer((operation, _, _) =>
-    {
-        operation.RequestBody = new OpenApiRequestBody
-        {
-            Required = true,
-            Description = "A member per feature of the model, which GET /models/{name} lists: numbers, booleans, and strings out of its categories; null where it is nullable.",
-            Content = new Dictionary<string, OpenApiMediaType>
-            {
-                ["application/json"] = new()
-                {
-                    Schema = new OpenApiSchema
-                    {
-                        Type = JsonSchemaType.Object,
-                        AdditionalProperties = new OpenApiSchema { Type = JsonSchemaType.Number | JsonSchemaType.Boolean | JsonSchemaType.String | JsonSchemaType.Null },
-                        Examples = [System.Text.Json.Nodes.JsonNode.Parse("""{"sepal_length":5.1,"sepal_width":3.5,"petal_length":1.4,"petal_width":0.2}""")!], // it is an object
-                    },
-                },
-            },
-        };
-        return Task.CompletedTask;
-    });
 }
 
 /// <summary>What the default model says.</summary>

@@ -9,7 +9,7 @@ public sealed class KafkaOptions
     public string? BootstrapServers { get; set; }
 
     /// <summary>In front of the topic's and the consumer groups' names: the topic is <c>PREFIX.events</c>. Default <c>tandem</c>.</summary>
-    [Required, RegularExpression("[a-zA-Z0-9._-]{1,200}")]
+    [Required, TopicPrefix]
     public string TopicPrefix { get; set; } = "tandem";
 
     /// <summary>Partitions of the topic: so many processes share the work of one consumer. It must not change once events are in it. Default 12; 1 to 1000.</summary>
@@ -48,4 +48,13 @@ public sealed class KafkaOptions
 
     /// <summary>Any other setting of librdkafka by its own name, such as <c>client.rack</c>; what delivery and order depend on is not to be had here.</summary>
     public Dictionary<string, string> Client { get; set; } = [];
+}
+
+/// <summary>Letters, digits, dots, dashes and underscores, 1 to 200: what Kafka takes in a topic's name, with room for ours behind it.</summary>
+sealed class TopicPrefixAttribute : ValidationAttribute
+{
+    public TopicPrefixAttribute() => ErrorMessage = "must be 1 to 200 letters, digits, dots, dashes or underscores";
+
+    public override bool IsValid(object? value) =>
+        value is string { Length: >= 1 and <= 200 } prefix && prefix.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-');
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using Npgsql;
@@ -14,6 +15,9 @@ sealed class PostgresTables(PostgresServer server) : StoreTables
 
     static readonly TimeSpan LookInterval = TimeSpan.FromMilliseconds(100);
 
+    // The database has a session for a moment longer than its client: nobody is told to stop a server that has just stopped.
+    static readonly TimeSpan Leaving = TimeSpan.FromSeconds(3);
+
     public override async Task<bool> ExistsAsync(CancellationToken ct) => await AskAsync("select to_regclass('core_migrations') is not null", ct) is true;
 
     public override async Task<bool> IsHalfCopiedAsync(CancellationToken ct)
@@ -29,8 +33,15 @@ sealed class PostgresTables(PostgresServer server) : StoreTables
             }
     }
 
+    public override async Task<long> OthersAsync(CancellationToken ct)
+    {
+        for (var since = Stopwatch.GetTimestamp(); ; await Task.Delay(LookInterval, ct))
+            if (await CountOthersAsync(ct) is var others && (others == 0 || Stopwatch.GetElapsedTime(since) > Leaving))
+                return others;
+    }
+
     // By the name that this program's own sessions have.
-    public override async Task<long> OthersAsync(CancellationToken ct) => await AskAsync("""
+    async Task<long> CountOthersAsync(CancellationToken ct) => await AskAsync("""
         select count(*) from pg_stat_activity
         where datname = current_database() and application_name = current_setting('application_name') and pid <> pg_backend_pid()
         """, ct) is long others ? others : 0;

@@ -4,7 +4,6 @@ using System.Net.WebSockets;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Timeouts;
-using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Routing;
 using Tandem.Core.Http;
 
@@ -27,7 +26,7 @@ static class EchoEndpoint
     }
 
     // The token rides in the request, not in a cookie, so a foreign page cannot open a socket in somebody's name: no check of Origin is needed.
-    static async Task<IResult> Echo([FromRoute(Name = "client_id"), StringLength(200)] string clientId, HttpContext context, OpenSockets sockets, RealtimeOptions options)
+    static async Task<IResult> Echo([FromPath(Name = "client_id"), StringLength(200)] string clientId, HttpContext context, OpenSockets sockets, RealtimeOptions options)
     {
         if (!context.WebSockets.IsWebSocketRequest)
         {

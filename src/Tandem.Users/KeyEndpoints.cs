@@ -14,24 +14,26 @@ static class KeyEndpoints
 {
     public static void MapKeys(this IEndpointRouteBuilder routes)
     {
-        var own = routes.MapGroup("/keys").WithTags("API keys").NotByKey();
+        var own = routes.MapGroup("/keys").WithTags("API keys").InPerson();
         own.MapPost("", Create).WithSummary("Make an API key; its text is in this answer and nowhere else").FreshSignIn().Answers(UserProblems.ScopeNotHeld, UserProblems.TooManyKeys, UserProblems.NotFound);
         own.MapGet("", List).WithSummary("Your API keys, the newest first").Paged();
         own.MapDelete("{id}", Revoke).WithSummary("Revoke one of your API keys").Answers(UserProblems.KeyNotFound);
 
         var others = routes.MapGroup("/users/{id}/keys").WithTags("API keys");
-        others.MapPost("", CreateFor).WithSummary("Make an API key for a user, such as the account of a service").RequireAdministrator().NotByKey().FreshSignIn()
+        others.MapPost("", CreateFor).WithSummary("Make an API key for a user, such as the account of a service").RequireAdministrator().InPerson().FreshSignIn()
             .Answers(UserProblems.ScopeNotHeld, UserProblems.TooManyKeys, UserProblems.NotFound);
         others.MapGet("", ListOf).WithSummary("The API keys of a user").RequireScope(UserEndpoints.Read).Paged().Answers(UserProblems.NotFound);
         others.MapDelete("{key}", RevokeOf).WithSummary("Revoke an API key of a user").RequireScope(UserEndpoints.Write).Answers(UserProblems.KeyNotFound);
     }
 
-    /// <summary>Whoever finds a key must not make himself more of them, nor put its owner out.</summary>
-    public static TBuilder NotByKey<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder => builder
-        .AddEndpointFilter(static (context, next) => context.HttpContext.Features.Get<Caller>() is { IsApiKey: true }
+    /// <summary>Whoever finds a key must not make himself more of them, nor put its owner out; nor must a client that was let in for something else.</summary>
+    public static TBuilder InPerson<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder => builder
+        .AddEndpointFilter(static (context, next) => context.HttpContext.Features.Get<Caller>() is { } caller && !IsInPerson(caller)
             ? ValueTask.FromResult<object?>(Problem.Of(UserProblems.SessionWanted))
             : next(context))
         .Answers(UserProblems.SessionWanted);
+
+    public static bool IsInPerson(Caller caller) => caller is { IsApiKey: false, ClientId: null };
 
     static Task<Results<Created<NewKeyView>, ProblemResult>> Create(NewKey key, Caller caller, Origin origin, ApiKeys keys, HttpContext context, CancellationToken ct)
     {

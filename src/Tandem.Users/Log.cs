@@ -52,4 +52,7 @@ static partial class Log
 
     [LoggerMessage(2016, LogLevel.Information, "Expired tickets are deleted again")]
     public static partial void TicketsSweptAgain(this ILogger logger);
+
+    [LoggerMessage(2020, LogLevel.Warning, "An authorization code was used a second time: session {SessionId} (account {AccountId}, client {ClientId}) has ended")]
+    public static partial void CodeReused(this ILogger logger, Guid sessionId, long accountId, string clientId);
 }

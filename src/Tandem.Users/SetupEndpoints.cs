@@ -7,7 +7,7 @@ using Tandem.Core;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
 using Tandem.Users.CommonPasswords;
-using static Tandem.Users.HtmlPage;
+using static Tandem.Users.Pages;
 
 namespace Tandem.Users;
 
@@ -55,7 +55,7 @@ static class SetupEndpoints
         <p>This server has no administrator yet. Whoever fills this in may do everything here.</p>
         {(errors.Count > 0 ? "<p role=\"alert\" class=\"wrong\">Please look at the marked fields.</p>" : "")}
         <form method="post" action="/setup">
-        <input type="hidden" name="token" value="{Encode(token)}">
+        {Hidden("token", token)}
         {Field("email", "E-mail", "email", email, "username", "", errors)}
         {Field("name", "Name", "text", name, "name", "maxlength=\"200\"", errors)}
         {Field("password", $"Password, at least {Passwords.MinLength} characters", "password", "", "new-password", $"minlength=\"{Passwords.MinLength}\" maxlength=\"{Passwords.MaxLength}\"", errors)}

@@ -106,7 +106,7 @@ static class UserEndpoints
         {
             if (caller.AccountId != id)
                 return Problem.Of(UserProblems.NotYours);
-            if (caller.IsApiKey)
+            if (!KeyEndpoints.IsInPerson(caller))
                 return Problem.Of(UserProblems.SessionWanted);
         }
 

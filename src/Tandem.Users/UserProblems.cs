@@ -15,11 +15,11 @@ static class UserProblems
     public static readonly Problem InvalidGrant = new("users/invalid-grant", 400, "The e-mail or the password is wrong, or the account is not active.");
     public static readonly Problem InvalidRefreshToken = new("users/invalid-refresh-token", 400, "The refresh token is not valid, has expired or was used before; sign in again.");
     public static readonly Problem InvalidTokenRequest = new("users/invalid-token-request", 400, "The token request is not valid.");
-    public static readonly Problem InvalidClient = new("users/invalid-client", 401, "The client is not known.");
+    public static readonly Problem InvalidClient = new("users/invalid-client", 401, "The client is not known, or its secret is not right.");
     public static readonly Problem FormWanted = new("users/form-wanted", 415, "Send username and password as a form: Content-Type: application/x-www-form-urlencoded.");
     public static readonly Problem SessionNotFound = new("users/session-not-found", 404, "Session not found; it may have ended already.");
     public static readonly Problem KeyNotFound = new("users/key-not-found", 404, "API key not found; it may have been revoked already.");
-    public static readonly Problem SessionWanted = new("users/session-wanted", 403, "An API key may not do this; sign in for it.");
+    public static readonly Problem SessionWanted = new("users/session-wanted", 403, "An API key or a client may not do this; sign in for it.");
     public static readonly Problem ScopeNotHeld = new("users/scope-not-held", 403, "A key gets no more than its owner and the token it is made with have: leave scopes out, or name fewer.");
     public static readonly Problem TooManyKeys = new("users/too-many-keys", 409, "The account has as many API keys as Users:KeysPerAccount allows; revoke one first.");
     public static readonly Problem SignInTooOld = new("users/sign-in-too-old", 401,

@@ -28,7 +28,8 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
     public Task<Credentials?> FindCredentialsAsync(long id, CancellationToken ct) =>
         db.FindAsync<Credentials>($"select id, password_hash, is_active from users_accounts where id = {id}", ct);
 
-    public async Task<bool> IsVerifiedAsync(long id, CancellationToken ct) => await db.FindAsync<long>($"select count(*) from users_accounts where id = {id} and email_verified_at is not null", ct) == 1;
+    /// <summary>Has it been shown that the mailbox is the person's own?</summary>
+    public Task<bool> IsVerifiedAsync(long id, CancellationToken ct) => db.FindAsync<bool>($"select email_verified_at is not null from users_accounts where id = {id}", ct);
 
     /// <returns>A page by id, and how many accounts there were at the same instant.</returns>
     public async Task<(List<Account> Page, long Total)> ListAsync(int skip, int limit, CancellationToken ct)
@@ -119,12 +120,29 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
         await tx.ExecuteAsync($"""
             update users_accounts set name = {after.Name}, is_active = {after.IsActive}, is_administrator = {after.IsAdministrator} where id = {id}
             """, ct);
+        await FollowAsync(tx, before, after, hasNewPassword: false, now, origin, null, ct);
+        return after;
+    }, ct);
+
+    /// <summary>Does what a change of an account brings with it, by whichever way it comes: its rows of the trail, the end of sessions and keys, its events.</summary>
+    /// <param name="tx">In which the account's row was changed.</param>
+    /// <param name="before">What it was, with the row held.</param>
+    /// <param name="after">What it is.</param>
+    /// <param name="hasNewPassword">Whoever knew the old one is put out.</param>
+    /// <param name="reason">By which way, where the origin does not tell.</param>
+    public async Task FollowAsync(Transaction tx, Account before, Account after, bool hasNewPassword, DateTime now, Origin origin, string? reason, CancellationToken ct)
+    {
+        var id = after.Id;
+        if (hasNewPassword)
+            await trail.AddAsync(tx, AuditEvents.PasswordChanged, origin, id, now, reason);
         if (after.IsActive != before.IsActive)
-            await trail.AddAsync(tx, after.IsActive ? AuditEvents.UserActivated : AuditEvents.UserDeactivated, origin, id, now);
+            await trail.AddAsync(tx, after.IsActive ? AuditEvents.UserActivated : AuditEvents.UserDeactivated, origin, id, now, reason);
         if (after.IsAdministrator != before.IsAdministrator)
-            await trail.AddAsync(tx, after.IsAdministrator ? AuditEvents.AdministratorMade : AuditEvents.AdministratorUnmade, origin, id, now);
+            await trail.AddAsync(tx, after.IsAdministrator ? AuditEvents.AdministratorMade : AuditEvents.AdministratorUnmade, origin, id, now, reason);
         if (before.IsActive && !after.IsActive)
             await sessions.EndAllAsync(tx, id, "deactivated", origin, now, ct);
+        else if (hasNewPassword)
+            await sessions.EndAllAsync(tx, id, "password changed", origin, now, ct);
         else if (before.IsAdministrator && !after.IsAdministrator)
             await sessions.EndAllAsync(tx, id, "no longer administrator", origin, now, ct);
         // A key that lies in some script must not become an administrator's by itself.
@@ -134,8 +152,7 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
             await tx.PublishAsync(new UserRenamed(id), ct);
         if (after.IsActive != before.IsActive)
             await (after.IsActive ? tx.PublishAsync(new UserActivated(id), ct) : tx.PublishAsync(new UserDeactivated(id), ct));
-        return after;
-    }, ct);
+    }
 
     /// <returns>False when there is no such account.</returns>
     /// <exception cref="ProblemException">It is the last active administrator.</exception>
@@ -146,6 +163,7 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
         await KeepAnAdministratorAsync(tx, account, ct);
         await trail.AddAsync(tx, AuditEvents.UserDeleted, origin, id, now);
         await sessions.EndAllAsync(tx, id, "deleted", origin, now, ct);
+        await tx.ExecuteAsync($"delete from users_consents where account_id = {id}", ct);
         await TicketTable.DropAsync(tx, id);
         await ForgetSecondStepAsync(tx, id);
         await tx.ExecuteAsync($"delete from users_accounts where id = {id}", ct);

@@ -8,6 +8,7 @@ using Tandem.Users.Audit;
 using Tandem.Users.CommonPasswords;
 using Tandem.Users.Import;
 using Tandem.Users.Mailing;
+using Tandem.Users.OpenId;
 using Tandem.Users.SecondSteps;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
@@ -46,10 +47,19 @@ public sealed class UsersModule : Module
         module.Services.AddSingleton<LastUse>();
         module.Services.AddHostedService(p => p.GetRequiredService<LastUse>());
         module.Services.AddSingleton<ITokenVerifier, TokenVerifier>();
+        module.Services.AddSingleton<SignIns>();
         module.Services.AddSingleton<TokenGrants>();
         module.Services.AddSingleton<TokenServer>();
         module.Services.AddSingleton<AccessTokens>();
         module.Services.AddHostedService<RevocationWatch>();
+        module.Services.AddSingleton<ClientTable>();
+        module.Services.AddSingleton<ClientSessions>();
+        module.Services.AddSingleton<ClientGrants>();
+        module.Services.AddSingleton<Browsers>();
+        module.Services.AddSingleton<SignInPages>();
+        module.Services.AddSingleton<Authorization>();
+        module.Services.AddSingleton<SignOut>();
+        module.Services.AddSingleton<OpenIdServer>();
 
         module.Options<MailOptions>("Mail").Check();
         module.Services.AddSingleton<MailSender>();
@@ -75,6 +85,7 @@ public sealed class UsersModule : Module
         module.Command(KeyCommands.Keys);
         module.Command(AuditCommands.Audit);
         module.Command(PasswordFilterCommand.Make);
+        module.Command(ClientCommands.Clients);
     }
 
     /// <inheritdoc/>
@@ -84,6 +95,8 @@ public sealed class UsersModule : Module
         routes.MapTokens();
         routes.MapSessions();
         routes.MapKeys();
+        routes.MapClients();
+        routes.MapOpenId();
         routes.MapSetup();
         routes.MapMailed();
         routes.MapMailedPages();

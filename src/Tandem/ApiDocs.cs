@@ -2,9 +2,15 @@ using System.Reflection;
 using System.Security.Cryptography;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Json;
+using Microsoft.AspNetCore.Mvc.ApiExplorer;
 using Microsoft.AspNetCore.OpenApi;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 using Microsoft.OpenApi;
 using Tandem.Core.Configuration;
 
@@ -26,7 +32,6 @@ static class ApiDocs
     public static void Add(IServiceCollection services, Settings settings)
     {
         settings.Read<DocsOptions>(services, "Docs");
-        services.AddOpenApi(ApiDocument.Name, ApiDocument.Configure);
         services.AddSingleton<DocumentCache>();
     }
 
@@ -82,8 +87,8 @@ static class ApiDocs
         return context.Request.Headers.IfNoneMatch == tag ? Results.StatusCode(StatusCodes.Status304NotModified) : Results.Bytes(json, "application/json");
     }
 
-    /// <summary>The document is made when it is first asked for, so that the start does not wait for it, and once.</summary>
-    internal sealed class DocumentCache([FromKeyedServices(ApiDocument.Name)] IOpenApiDocumentProvider provider)
+    /// <summary>The document is made when it is first asked for, so that neither the start nor a program at rest has to do with it, and once.</summary>
+    internal sealed class DocumentCache(IServiceProvider services)
     {
         readonly SemaphoreSlim _one = new(1);
         (byte[] Json, string Tag)? _made;
@@ -106,11 +111,27 @@ static class ApiDocs
         async Task<(byte[] Json, string Tag)> MakeAsync()
         {
             // Not for the request that came first: the next one waits for the same document.
-            var document = await provider.GetOpenApiDocumentAsync(CancellationToken.None);
+            await using var describer = Describer();
+            var document = await describer.GetRequiredKeyedService<IOpenApiDocumentProvider>(ApiDocument.Name).GetOpenApiDocumentAsync(CancellationToken.None);
             using var buffer = new MemoryStream();
             await document.SerializeAsJsonAsync(buffer, OpenApiSpecVersion.OpenApi3_1, CancellationToken.None);
             var json = buffer.ToArray();
             return (json, $"\"{Convert.ToHexStringLower(SHA256.HashData(json)[..8])}\"");
+        }
+
+        /// <summary>What describes endpoints, as services of their own; only what looks at the endpoints themselves has the program's.</summary>
+        ServiceProvider Describer()
+        {
+            var describer = new ServiceCollection();
+            describer.AddOpenApi(ApiDocument.Name, ApiDocument.Configure);
+            var lookers = describer.Where(d => d.ServiceType == typeof(IApiDescriptionProvider)).Select(d => d.ImplementationType).OfType<Type>().ToList();
+            describer.RemoveAll<IApiDescriptionProvider>();
+            foreach (var type in lookers)
+                describer.AddSingleton((IApiDescriptionProvider)ActivatorUtilities.CreateInstance(services, type));
+            describer.AddSingleton(services.GetRequiredService<IHostEnvironment>());
+            describer.AddSingleton(services.GetRequiredService<ILoggerFactory>()).AddSingleton(typeof(ILogger<>), typeof(Logger<>));
+            describer.AddSingleton(services.GetRequiredService<IOptions<JsonOptions>>());
+            return describer.BuildServiceProvider();
         }
     }
 }

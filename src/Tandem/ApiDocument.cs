@@ -31,7 +31,14 @@ static partial class ApiDocument
     {
         options.OpenApiVersion = OpenApiSpecVersion.OpenApi3_1;
         options.AddSchemaTransformer(ApplyRules);
+        options.AddOperationTransformer(DescribeAsync);
         options.AddDocumentTransformer(Complete);
+    }
+
+    static async Task DescribeAsync(OpenApiOperation operation, OpenApiOperationTransformerContext context, CancellationToken ct)
+    {
+        foreach (var describe in context.Description.ActionDescriptor.EndpointMetadata.OfType<DescribeOperation>())
+            await describe(operation, context, ct);
     }
 
     /// <summary>The framework looks at some of a property's annotations; those of a record stand at its constructor's parameters just as well.</summary>

@@ -85,12 +85,15 @@ sealed class Metrics(TelemetryOptions options, string? otlpEndpoint, IEnumerable
             .AddMeter([Telemetry.Name, "Microsoft.AspNetCore.Server.Kestrel", "System.Runtime", .. observed])
             .AddPrometheusExporter();
         if (otlpEndpoint is { Length: > 0 })
-            builder.AddOtlpExporter(o => o.Endpoint = new Uri(otlpEndpoint));
+            Send(builder, otlpEndpoint);
         var provider = builder.Build();
         var app = new ApplicationBuilder(new ServiceCollection().BuildServiceProvider());
         app.UseOpenTelemetryPrometheusScrapingEndpoint(provider, _ => true, null, null, null);
         return (provider, app.Build());
     });
+
+    // By itself, so that nobody loads the exporter who sends nothing.
+    static void Send(MeterProviderBuilder builder, string endpoint) => builder.AddOtlpExporter(o => o.Endpoint = new Uri(endpoint));
 
     public void Start() => _ = _made.Value;
 

@@ -2,7 +2,6 @@ using System.ComponentModel.DataAnnotations;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.HttpResults;
-using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Routing;
 using Tandem.Core;
 using Tandem.Core.Data;
@@ -42,13 +41,13 @@ static class Operations
             from events_set_aside order by consumer, partition, position limit {limit} offset {skip}
             """, ct));
 
-    static async Task<Results<NoContent, ProblemResult>> Retry(string consumer, [FromRoute(Name = "event_id")] Guid eventId, Db db, TimeProvider clock, CancellationToken ct) =>
+    static async Task<Results<NoContent, ProblemResult>> Retry(string consumer, [FromPath(Name = "event_id")] Guid eventId, Db db, TimeProvider clock, CancellationToken ct) =>
         await db.ExecuteAsync($"""
             update events_set_aside set state = 'retrying', attempts = 0, next_attempt_at = {clock.UtcNow()}
             where consumer = {consumer} and event_id = {eventId}
             """, ct) == 1 ? TypedResults.NoContent() : Problem.Of(EventNotFound);
 
-    static async Task<Results<NoContent, ProblemResult>> Skip(string consumer, [FromRoute(Name = "event_id")] Guid eventId, Db db, CancellationToken ct) =>
+    static async Task<Results<NoContent, ProblemResult>> Skip(string consumer, [FromPath(Name = "event_id")] Guid eventId, Db db, CancellationToken ct) =>
         await db.ExecuteAsync($"delete from events_set_aside where consumer = {consumer} and event_id = {eventId}", ct) == 1
             ? TypedResults.NoContent()
             : Problem.Of(EventNotFound);

@@ -56,7 +56,7 @@ sealed class ArchiveReader : IAsyncDisposable
                     break;
                 case ["manifest.json"]:
                     var manifest = await JsonAsync<Manifest>(content, ct);
-                    await FinishAsync(ct);
+                    await RefuseDamagedAsync(ct);
                     _manifest = manifest;
                     break;
                 default:
@@ -107,8 +107,9 @@ sealed class ArchiveReader : IAsyncDisposable
         }
     }
 
-    /// <summary>To the end, where the checksum over everything is: also over what no digest is of.</summary>
-    async Task FinishAsync(CancellationToken ct)
+    /// <summary>Reads on to the end, where the checksum over everything is: also over what no digest is of.</summary>
+    /// <exception cref="ArchiveException">It is not right.</exception>
+    public async Task RefuseDamagedAsync(CancellationToken ct)
     {
         try
         {

@@ -18,6 +18,20 @@ static class Restore
     {
         var header = await archive.HeaderAsync(ct);
         check(header);
+        try
+        {
+            return await FillAsync(archive, header, target, program, progress, ct);
+        }
+        // What damage does depends on where it is: a name that nobody knows, a value that a column does not take. The checksum tells.
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            await archive.RefuseDamagedAsync(ct);
+            throw;
+        }
+    }
+
+    static async Task<Manifest> FillAsync(ArchiveReader archive, ArchiveHeader header, WholeStore target, ProgramSchema program, Action<CopyProgress> progress, CancellationToken ct)
+    {
         await program.PrepareAsync(target, header, ct);
         await using (var session = await target.Tables.FillAsync(ct))
         {

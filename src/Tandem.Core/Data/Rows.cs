@@ -1,37 +1,74 @@
-using System.Data;
 using System.Data.Common;
 using System.Globalization;
 using System.Reflection;
+using System.Runtime.CompilerServices;
 using System.Text;
-using Dapper;
 
 namespace Tandem.Core.Data;
 
-/// <summary>How Dapper maps our rows: records by constructor, snake_case columns, and the types that SQLite has no column type for.</summary>
+/// <summary>How rows become records, and how values are kept in a database that has no type of column for them.</summary>
 static class Rows
 {
     /// <summary>Sorts as text, reads in any tool, and carries the microseconds that PostgreSQL keeps.</summary>
     public const string TimeFormat = "yyyy-MM-dd HH:mm:ss.ffffff";
 
-    static Rows()
+    /// <summary>
+    /// Reads a row of <paramref name="reader"/>'s columns: a record (or any type with a constructor that names the columns, in their order), a tuple by position, or the
+    /// value of the first column. Columns are snake_case; null becomes the default of a type that has no null.
+    /// </summary>
+    /// <exception cref="InvalidOperationException"><typeparamref name="T"/> takes other columns than the statement selects.</exception>
+    public static Func<DbDataReader, T> Parser<T>(DbDataReader reader)
     {
-        var byDefault = SqlMapper.TypeMapProvider;
-        SqlMapper.TypeMapProvider = type => RecordMap.For(type) ?? byDefault(type);
-        SqlMapper.AddTypeHandler(new TimeHandler());
-        SqlMapper.AddTypeHandler(new GuidHandler());
-        // A SQLite column may hold an INTEGER in one row and a REAL in the next: Dapper's compiled reader would keep the first row's type.
-        SqlMapper.AddTypeHandler(new DecimalHandler());
-        SqlMapper.AddTypeHandler(new DoubleHandler());
+        if (ValueReader(typeof(T)) is { } value)
+            return r => r.IsDBNull(0) ? default! : (T)value(r.GetValue(0)); // null is what the caller's T? allows
+        var constructor = typeof(T).GetConstructors(BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic)
+            .Where(c => c.GetParameters() is [var first, ..] && first.ParameterType != typeof(T))
+            .MaxBy(c => c.GetParameters().Length);
+        var parameters = constructor?.GetParameters() ?? [];
+        var columns = Enumerable.Range(0, reader.FieldCount).Select(reader.GetName).ToArray();
+        var names = parameters.Select(p => Snake(p.Name ?? "")).ToArray();
+        if (typeof(T).IsAssignableTo(typeof(ITuple)) && typeof(T).IsValueType ? names.Length != columns.Length : !names.SequenceEqual(columns.Select(c => c.ToLowerInvariant())))
+            throw new InvalidOperationException($"""
+                {typeof(T).Name} takes ({string.Join(", ", names)}),
+                the statement selects ({string.Join(", ", columns)}): name the same columns in the same order.
+                """);
+        if (parameters.Length > Values.Capacity)
+            throw new InvalidOperationException($"{typeof(T).Name} takes {parameters.Length} columns; a row has at most {Values.Capacity}.");
+
+        var make = ConstructorInvoker.Create(constructor!); // without one its names are none, and a statement has columns
+        var read = parameters.Select(p => ValueReader(p.ParameterType) ?? (v => v)).ToArray();
+        return r =>
+        {
+            var room = new Values();
+            Span<object?> values = room;
+            for (var i = 0; i < read.Length; i++)
+                values[i] = r.GetValue(i) is { } value and not DBNull ? read[i](value) : null;
+            return (T)make.Invoke(values[..read.Length]);
+        };
     }
 
-    public static Func<DbDataReader, T> Parser<T>(DbDataReader reader) =>
-        // Dapper's reader of a single string or blob column is of another delegate type.
-        typeof(T) == typeof(string) || typeof(T) == typeof(byte[])
-            ? r => r.IsDBNull(0) ? default! : r.GetFieldValue<T>(0) // null is what the caller's T? allows
-            // The engines give numbers of other types (a sum is a numeric in PostgreSQL), and SQLite has numbers for true and false.
-            : (Nullable.GetUnderlyingType(typeof(T)) ?? typeof(T)) is { IsPrimitive: true } scalar
-                ? r => r.IsDBNull(0) ? default! : (T)Convert.ChangeType(r.GetValue(0), scalar, CultureInfo.InvariantCulture)
-            : reader.GetRowParser<T>();
+    /// <summary>A row's values on their way to its constructor, without an array of their own.</summary>
+    [InlineArray(Capacity)]
+    struct Values
+    {
+        public const int Capacity = 32;
+        object? _first;
+    }
+
+    /// <summary>How a value becomes one of <paramref name="type"/>, whatever the engine has for it; null when it is no type of a single column.</summary>
+    static Func<object, object>? ValueReader(Type type) => (Nullable.GetUnderlyingType(type) ?? type) switch
+    {
+        var t when t == typeof(object) => v => v,
+        var t when t == typeof(string) => v => v as string ?? Convert.ToString(v, CultureInfo.InvariantCulture)!,
+        var t when t == typeof(byte[]) => v => (byte[])v,
+        var t when t == typeof(DateTime) => v => ReadTime(v),
+        var t when t == typeof(DateOnly) => v => v is DateOnly ? v : DateOnly.FromDateTime(ReadTime(v)),
+        var t when t == typeof(Guid) => v => v is Guid ? v : Guid.Parse((string)v),
+        { IsEnum: true } t => v => v is string name ? Enum.Parse(t, name) : Enum.ToObject(t, v),
+        // The engines give numbers of other types (a sum is a numeric in PostgreSQL, an INTEGER may stand among REALs in SQLite), and SQLite has numbers for true and false.
+        var t when t.IsPrimitive || t == typeof(decimal) => v => v.GetType() == t ? v : Convert.ChangeType(v, t, CultureInfo.InvariantCulture),
+        _ => null,
+    };
 
     /// <summary>The value as Microsoft.Data.Sqlite is to store it.</summary>
     public static object ToSqlite(object? value) => value switch
@@ -55,75 +92,6 @@ static class Rows
     public static DateTime ReadTime(object value) => value is DateTime time
         ? DateTime.SpecifyKind(time, DateTimeKind.Utc)
         : DateTime.Parse((string)value, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal);
-
-    sealed class TimeHandler : SqlMapper.TypeHandler<DateTime>
-    {
-        public override void SetValue(IDbDataParameter parameter, DateTime value) => parameter.Value = ToSqlite(value);
-
-        public override DateTime Parse(object value) => ReadTime(value);
-    }
-
-    sealed class GuidHandler : SqlMapper.TypeHandler<Guid>
-    {
-        public override void SetValue(IDbDataParameter parameter, Guid value) => parameter.Value = value.ToString();
-
-        public override Guid Parse(object value) => value is Guid id ? id : Guid.Parse((string)value);
-    }
-
-    sealed class DecimalHandler : SqlMapper.TypeHandler<decimal>
-    {
-        public override void SetValue(IDbDataParameter parameter, decimal value) => parameter.Value = ToSqlite(value);
-
-        public override decimal Parse(object value) => Convert.ToDecimal(value, CultureInfo.InvariantCulture);
-    }
-
-    sealed class DoubleHandler : SqlMapper.TypeHandler<double>
-    {
-        public override void SetValue(IDbDataParameter parameter, double value) => parameter.Value = value;
-
-        public override double Parse(object value) => Convert.ToDouble(value, CultureInfo.InvariantCulture);
-    }
-
-    /// <summary>Maps a positional record by its longest constructor, whatever types the engine reports; null for anything else.</summary>
-    sealed class RecordMap(ConstructorInfo constructor) : SqlMapper.ITypeMap
-    {
-        readonly ParameterInfo[] _parameters = constructor.GetParameters();
-
-        public static RecordMap? For(Type type)
-        {
-            if (type.IsPrimitive || type == typeof(string) || type.GetMethod("<Clone>$") is null)
-                return null;
-            var constructor = type.GetConstructors(BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic)
-                .Where(c => c.GetParameters() is { Length: > 0 } ps && ps[0].ParameterType != type)
-                .MaxBy(c => c.GetParameters().Length);
-            return constructor is null ? null : new RecordMap(constructor);
-        }
-
-        // Dapper hands the columns to the constructor in the order of the statement, so that must be the order of the parameters.
-        public ConstructorInfo? FindConstructor(string[] names, Type[] types) =>
-            names.Select(n => n.ToLowerInvariant()).SequenceEqual(_parameters.Select(p => Snake(p.Name ?? "")))
-                ? constructor
-                : throw new InvalidOperationException($"""
-                    {constructor.DeclaringType?.Name} takes ({string.Join(", ", _parameters.Select(p => Snake(p.Name ?? "")))}),
-                    the statement selects ({string.Join(", ", names)}): name the same columns in the same order.
-                    """);
-
-        // Dapper would call an explicit constructor with defaults and set properties afterwards.
-        public ConstructorInfo? FindExplicitConstructor() => null;
-
-        public SqlMapper.IMemberMap? GetConstructorParameter(ConstructorInfo _, string columnName) =>
-            new Parameter(columnName, _parameters.Single(p => string.Equals(Snake(p.Name ?? ""), columnName, StringComparison.OrdinalIgnoreCase)));
-
-        public SqlMapper.IMemberMap? GetMember(string columnName) => null;
-
-        sealed record Parameter(string ColumnName, ParameterInfo Info) : SqlMapper.IMemberMap
-        {
-            public Type MemberType => Info.ParameterType;
-            public PropertyInfo? Property => null;
-            public FieldInfo? Field => null;
-            ParameterInfo SqlMapper.IMemberMap.Parameter => Info;
-        }
-    }
 
     /// <summary>CreatedAt and createdAt become created_at.</summary>
     public static string Snake(string name)

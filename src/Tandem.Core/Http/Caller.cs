@@ -26,7 +26,7 @@ public sealed class Caller
             ], "Bearer", "sub", "role"));
     }
 
-    /// <summary>The account's id.</summary>
+    /// <summary>The account's id; 0 for a client that acts for itself.</summary>
     public long AccountId { get; }
 
     /// <summary>The id of the session, or of the API key.</summary>
@@ -40,6 +40,9 @@ public sealed class Caller
 
     /// <summary>True when the request was made with an API key instead of a session's token.</summary>
     public bool IsApiKey { get; init; }
+
+    /// <summary>The client of OAuth that the token was made for; null for a person's own token, and for an API key.</summary>
+    public string? ClientId { get; init; }
 
     /// <summary>UTC; from then on the token is worth nothing. Default: it does not end by itself.</summary>
     public DateTime ExpiresAt { get; init; } = DateTime.MaxValue;

@@ -17,7 +17,6 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
     public async Task InvokeAsync(HttpContext context)
     {
         var endpoint = context.GetEndpoint();
-        ReadOnlyMemory<byte>? body = null;
         var answer = WholeAnswer.Begin(context, endpoint);
         try
         {
@@ -25,7 +24,7 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
             {
                 var refusal = Refuse(context, endpoint, out var unknown);
                 if (unknown is not null)
-                    refusal = await tokens.FindAsync(unknown, context) is { } caller ? Admit(context, endpoint, caller) : Challenge(context, "invalid_token");
+                    refusal = await FindAsync(context, endpoint, unknown);
                 if (refusal is not null)
                 {
                     await refusal.ExecuteAsync(context);
@@ -34,7 +33,7 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
             }
 
             if (endpoint?.Metadata.GetMetadata<IAcceptsMetadata>() is { RequestType: not null } accepts && accepts.RequestType != typeof(IFormFile))
-                body = await ReadBodyAsync(context);
+                await ReadBodyAsync(context);
             await next(context);
             if (context.Response is { HasStarted: false, StatusCode: >= 400, ContentType: null, ContentLength: null })
                 await Refused(context).ExecuteAsync(context);
@@ -50,7 +49,7 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
 
             if (context.RequestAborted.IsCancellationRequested && (e is IOException || e is OperationCanceledException && IsClientGone(context)))
                 return;
-            var result = Explain(context, e, body);
+            var result = Explain(context, e);
             await result.ExecuteAsync(context);
         }
     }
@@ -72,6 +71,9 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
         unknown = token.ToString();
         return null;
     }
+
+    async Task<ProblemResult?> FindAsync(HttpContext context, Endpoint endpoint, string token) =>
+        await tokens.FindAsync(token, context) is { } caller ? Admit(context, endpoint, caller) : Challenge(context, "invalid_token");
 
     static ProblemResult? Admit(HttpContext context, Endpoint endpoint, Caller caller)
     {
@@ -97,32 +99,33 @@ sealed class EdgeMiddleware(RequestDelegate next, ITokenVerifier tokens, HttpOpt
             : Problem.Of(HttpProblems.Unauthorized, "The token is not valid, has expired or was revoked; get a new one from POST /token.");
     }
 
-    async Task<ReadOnlyMemory<byte>> ReadBodyAsync(HttpContext context)
+    async Task ReadBodyAsync(HttpContext context)
     {
         var request = context.Request;
         var buffer = new MemoryStream((int)Math.Min(request.ContentLength ?? 512, options.MaxBodyBytes));
         await request.Body.CopyToAsync(buffer, context.RequestAborted);
         buffer.Position = 0;
         request.Body = buffer;
-        return new ReadOnlyMemory<byte>(buffer.GetBuffer(), 0, (int)buffer.Length);
     }
+
+    static ReadOnlyMemory<byte>? BodyOf(HttpContext context) => context.Request.Body is MemoryStream read && read.TryGetBuffer(out var bytes) ? new ReadOnlyMemory<byte>?(bytes) : null;
 
     static ProblemResult Refused(HttpContext context) => context.Response.StatusCode == 400 && RequestFaults.FindUnread(context) is { } errors
         ? Problem.Invalid(errors)
         : Problem.Of(HttpProblems.Of(context.Response.StatusCode));
 
-    ProblemResult Explain(HttpContext context, Exception e, ReadOnlyMemory<byte>? body)
+    ProblemResult Explain(HttpContext context, Exception e)
     {
         switch (e)
         {
             case ProblemException problem:
                 return problem.Result;
-            case BadHttpRequestException { StatusCode: 400 } bad when RequestFaults.Find(context, bad, body) is { } errors:
+            case BadHttpRequestException { StatusCode: 400 } bad when RequestFaults.Find(context, bad, BodyOf(context)) is { } errors:
                 return Problem.Invalid(errors);
             case BadHttpRequestException bad:
                 return Problem.Of(HttpProblems.Of(bad.StatusCode));
             // The framework throws this for a charset it does not know.
-            case InvalidOperationException { InnerException: ArgumentException } when body is not null && !RequestFaults.IsUtf8Json(context.Request):
+            case InvalidOperationException { InnerException: ArgumentException } when BodyOf(context) is not null && !RequestFaults.IsUtf8Json(context.Request):
                 return Problem.Of(HttpProblems.UnsupportedMediaType);
             case StoreUnavailableException unavailable:
                 logger.StoreUnavailable(unavailable.Store, unavailable.Message, unavailable.InnerException);

@@ -108,7 +108,10 @@ public sealed class IdempotencyKey : IEndpointParameterMetadataProvider
     {
         var (request, services) = (context.Request, context.RequestServices);
         var now = services.GetRequiredService<TimeProvider>().UtcNow();
-        var scope = context.Features.Get<Caller>() is { } caller ? caller.AccountId.ToString(CultureInfo.InvariantCulture) : $"{request.PathBase}{request.Path}";
+        var scope = context.Features.Get<Caller>() is { } caller
+            // Clients that act for themselves have no account, and must not get each other's answers.
+            ? caller.AccountId == 0 ? caller.SessionId.ToString() : caller.AccountId.ToString(CultureInfo.InvariantCulture)
+            : $"{request.PathBase}{request.Path}";
         return new IdempotencyKey(scope, Read(request), Convert.ToHexStringLower(hash.GetHashAndReset()), now, now + services.GetRequiredService<HttpOptions>().IdempotencyLifetime);
     }
 

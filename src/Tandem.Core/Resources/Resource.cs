@@ -1,4 +1,3 @@
-using System.Text.RegularExpressions;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -20,7 +19,7 @@ namespace Tandem.Core.Resources;
 /// Its endpoints want a bearer token; the usual conventions change that: <c>app.Resource&lt;Item&gt;("/items").AllowAnonymous()</c>. The events
 /// are <c>items.created</c>, <c>items.changed</c> and <c>items.deleted</c> with the payload <c>{"id": 1, "item": {…}}</c>.
 /// </remarks>
-public sealed partial class Resource<T> : Module, IEndpointConventionBuilder where T : class
+public sealed class Resource<T> : Module, IEndpointConventionBuilder where T : class
 {
     readonly string _path;
     readonly ResourceTable _table;
@@ -33,7 +32,7 @@ public sealed partial class Resource<T> : Module, IEndpointConventionBuilder whe
     public Resource(string path)
     {
         ArgumentNullException.ThrowIfNull(path);
-        if (!PathPattern().IsMatch(path))
+        if (!IsPath(path))
             throw new ConfigurationException($"\"{path}\" cannot be the path of a resource: write it like /items or /shop/order-lines.");
         _path = path;
         Name = path[1..].Replace('/', '-');
@@ -80,8 +79,9 @@ public sealed partial class Resource<T> : Module, IEndpointConventionBuilder whe
 
     static string Title(string name) => char.ToUpperInvariant(name[0]) + name[1..].Replace('-', ' ');
 
-    [GeneratedRegex("^(/[a-z][a-z0-9-]*)+$")]
-    private static partial Regex PathPattern();
+    // Without the library for regular expressions, which a program at rest has no other use for.
+    static bool IsPath(string path) =>
+        path.StartsWith('/') && path[1..].Split('/').All(p => p is [>= 'a' and <= 'z', ..] && p.All(c => char.IsAsciiLetterLower(c) || char.IsAsciiDigit(c) || c == '-'));
 
     sealed class Part(Resource<T> resource, bool reading) : IEndpointConventionBuilder
     {

@@ -21,12 +21,12 @@ sealed class ResourceEndpoints(string path, Shape shape, ResourceTable table, Db
     public void Map(IEndpointRouteBuilder routes)
     {
         var docs = new ResourceDocs(shape, _filters);
-        routes.MapPost("", Create).WithMetadata(IdempotencyKey.Documentation).AddOpenApiOperationTransformer(docs.CreateAsync);
-        routes.MapGet("", List).AddOpenApiOperationTransformer(docs.ListAsync).Paged();
-        routes.MapGet("{id:long}", Get).AddOpenApiOperationTransformer(docs.GetAsync).Answers(_notFound);
-        routes.MapPatch("{id:long}", Patch).AddOpenApiOperationTransformer(docs.PatchAsync).Answers(_notFound, HttpProblems.PreconditionFailed);
-        routes.MapPut("{id:long}", Replace).AddOpenApiOperationTransformer(docs.ReplaceAsync).Answers(_notFound, HttpProblems.PreconditionFailed);
-        routes.MapDelete("{id:long}", Delete).AddOpenApiOperationTransformer(docs.DeleteAsync).Answers(_notFound, HttpProblems.PreconditionFailed);
+        routes.MapPost("", Create).WithMetadata(IdempotencyKey.Documentation).Described(docs.CreateAsync);
+        routes.MapGet("", List).Described(docs.ListAsync).Paged();
+        routes.MapGet("{id:long}", Get).Described(docs.GetAsync).Answers(_notFound);
+        routes.MapPatch("{id:long}", Patch).Described(docs.PatchAsync).Answers(_notFound, HttpProblems.PreconditionFailed);
+        routes.MapPut("{id:long}", Replace).Described(docs.ReplaceAsync).Answers(_notFound, HttpProblems.PreconditionFailed);
+        routes.MapDelete("{id:long}", Delete).Described(docs.DeleteAsync).Answers(_notFound, HttpProblems.PreconditionFailed);
     }
 
     async Task Create(HttpContext context)

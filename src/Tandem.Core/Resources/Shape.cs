@@ -2,7 +2,6 @@ using System.Buffers;
 using System.Data.Common;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
-using System.Text.RegularExpressions;
 using Tandem.Core.Configuration;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
@@ -17,7 +16,7 @@ namespace Tandem.Core.Resources;
 sealed record Row(long Id, long Version, DateTime UpdatedAt, object?[] Values);
 
 /// <summary>What a resource's type means in JSON and in the database, worked out once.</summary>
-sealed partial class Shape
+sealed class Shape
 {
     // id belongs to the answers, row_… to the table; a record that has them itself would say two things under one name.
     static readonly string[] Reserved = ["id", "row_version", "row_created_at", "row_updated_at"];
@@ -38,7 +37,7 @@ sealed partial class Shape
         {
             if (Reserved.Contains(column.Name, StringComparer.OrdinalIgnoreCase))
                 throw new ConfigurationException($"{type.Name}.{column.MemberName}: a resource gives every item its {column.Name} itself; take the property out of the record.");
-            if (!NamePattern().IsMatch(column.Name) || !names.Add(column.Name))
+            if (!IsName(column.Name) || !names.Add(column.Name))
                 throw new ConfigurationException($"{type.Name}.{column.MemberName}: \"{column.Name}\" cannot be the name of a column: use letters, digits, _ and -, and a name that no other property has.");
         }
 
@@ -51,7 +50,8 @@ sealed partial class Shape
     public Column[] Columns { get; }
 
     /// <summary>The type's name as a sentence begins with it: "Order line".</summary>
-    public string Noun => field ??= Capitals().Replace(Regex.Replace(Type.Name, "`.*", ""), m => " " + m.Value.ToLowerInvariant());
+    public string Noun => field ??= string.Concat(Type.Name.TakeWhile(c => c != '`')
+        .Select((c, i) => i > 0 && char.IsAsciiLetterUpper(c) && char.IsAsciiLetterLower(Type.Name[i - 1]) ? " " + char.ToLowerInvariant(c) : c.ToString()));
 
     public Column? Find(string name) => Array.Find(Columns, c => c.Name == name);
 
@@ -146,9 +146,5 @@ sealed partial class Shape
         return new Row(reader.GetInt64(0), reader.GetInt64(1), Rows.ReadTime(reader.GetValue(2)), values);
     }
 
-    [GeneratedRegex(@"^[\p{L}_][\p{L}\p{Nd}_-]*$")]
-    private static partial Regex NamePattern();
-
-    [GeneratedRegex("(?<=[a-z])[A-Z]")]
-    private static partial Regex Capitals();
+    static bool IsName(string name) => name is [var first, ..] && (char.IsLetter(first) || first == '_') && name.All(c => char.IsLetter(c) || char.IsDigit(c) || c is '_' or '-');
 }

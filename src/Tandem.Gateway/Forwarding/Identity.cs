@@ -10,7 +10,11 @@ static class Identity
 
     public static IEnumerable<(string Name, string Value)> Of(Caller caller)
     {
-        yield return ("X-Tandem-Account", caller.AccountId.ToString(CultureInfo.InvariantCulture));
+        // A client that acts for itself is nobody's account.
+        if (caller.AccountId != 0)
+            yield return ("X-Tandem-Account", caller.AccountId.ToString(CultureInfo.InvariantCulture));
+        if (caller.ClientId is not null)
+            yield return ("X-Tandem-Client", caller.ClientId);
         yield return ("X-Tandem-Session", caller.SessionId.ToString());
         if (caller.IsAdministrator)
             yield return ("X-Tandem-Roles", "administrator");

@@ -89,7 +89,7 @@ static class AuditCommands
         await output.WriteLineAsync(separator[0] == '[' ? "[]" : "\n]");
     }
 
-    // RFC 4180, with a line feed. No value begins like a formula: users' own text is not in the trail, and of a client's name only letters, digits and -_. are.
+    // With line feeds. No value begins like a formula: users' own text is not in the trail, and of a client's name only letters, digits and -_. are.
     static async Task CsvAsync(IAsyncEnumerable<AuditEntry> rows, TextWriter output)
     {
         await output.WriteLineAsync(string.Join(',', Columns));
@@ -97,12 +97,10 @@ static class AuditCommands
         {
             var json = JsonSerializer.SerializeToElement(row, Json.Options);
             await output.WriteLineAsync(string.Join(',', Columns.Select(c => json.GetProperty(c) is var value && value.ValueKind == JsonValueKind.String
-                ? Quote(value.GetString() ?? "")
+                ? CsvText.Quote(value.GetString() ?? "")
                 : value.ValueKind == JsonValueKind.Null ? "" : value.GetRawText())));
         }
     }
-
-    static string Quote(string text) => text.AsSpan().ContainsAny(",\"\r\n") ? $"\"{text.Replace("\"", "\"\"", StringComparison.Ordinal)}\"" : text;
 
     static Option<string?> Time(string name, string description)
     {

@@ -23,6 +23,9 @@ sealed record Origin(string Actor, long? ActorId, Guid? CredentialId, string? Ne
     /// <summary>Whoever has the command line and the configuration.</summary>
     public const string OperatorName = "operator";
 
+    /// <summary>A client of OAuth that acts for itself, or exchanges what a person has given it.</summary>
+    public const string Client = "client";
+
     /// <summary>The command line, or the configuration at start.</summary>
     public static readonly Origin Operator = new(OperatorName, null, null, null, null, null);
 
@@ -35,8 +38,12 @@ sealed record Origin(string Actor, long? ActorId, Guid? CredentialId, string? Ne
         return context.Features.Get<Caller>() is { } caller ? origin.As(caller.AccountId, caller.SessionId) : origin;
     }
 
-    /// <summary>The same place, by an account.</summary>
-    public Origin As(long accountId, Guid credential) => this with { Actor = User, ActorId = accountId, CredentialId = credential };
+    /// <summary>The same place, by an account; by a client where that is 0.</summary>
+    public Origin As(long accountId, Guid credential) => accountId == 0 ? AsClient(credential) : this with { Actor = User, ActorId = accountId, CredentialId = credential };
+
+    /// <summary>The same place, by a client.</summary>
+    /// <param name="credential">The session that it has, or that it was given its code in.</param>
+    public Origin AsClient(Guid credential) => this with { Actor = Client, ActorId = null, CredentialId = credential };
 
     /// <summary>Called by the framework to fill a handler's parameter.</summary>
     public static ValueTask<Origin?> BindAsync(HttpContext httpContext, ParameterInfo parameter) => ValueTask.FromResult<Origin?>(Of(httpContext));

@@ -12,7 +12,6 @@ namespace Tandem.Users.Import;
 /// <summary><c>tandem user export</c>: every account with all that is stored of it, in a form that the import takes.</summary>
 static class ExportCommand
 {
-    const int Failed = 1;
     const int PageSize = 1000;
     const string TimeFormat = "yyyy-MM-dd'T'HH:mm:ss.FFFFFF'Z'";
 
@@ -27,7 +26,7 @@ static class ExportCommand
         {
             var table = services.GetRequiredService<ImportTable>();
             var columns = parsed.GetValue(hashes) ? Sources.Columns : [.. Sources.Columns.Where(c => c != "password_hash")];
-            var rows = parsed.GetValue(format) == "csv" ? Csv(columns) : Json(columns);
+            var rows = parsed.GetValue(format) == "csv" ? new CsvRows(columns) : (IRows)new JsonRows(columns);
             if (parsed.GetValue(path) is not { } file)
             {
                 await using var output = Console.OpenStandardOutput();
@@ -36,10 +35,7 @@ static class ExportCommand
             }
 
             if (File.Exists(file))
-            {
-                parsed.InvocationConfiguration.Error.WriteLine($"tandem: {file} is there already; name another one, or delete it first");
-                return Failed;
-            }
+                return UserCommands.Refuse(parsed, $"{file} is there already; name another one, or delete it first");
 
             try
             {
@@ -105,10 +101,6 @@ static class ExportCommand
         void End(Stream to, bool isEmpty);
     }
 
-    static IRows Json(IReadOnlyList<string> columns) => new JsonRows(columns);
-
-    static IRows Csv(IReadOnlyList<string> columns) => new CsvRows(columns);
-
     sealed class JsonRows(IReadOnlyList<string> columns) : IRows
     {
         static readonly JsonWriterOptions Options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
@@ -154,8 +146,6 @@ static class ExportCommand
         {
         }
 
-        static void Line(Stream to, IEnumerable<string> cells) => to.Write(Encoding.UTF8.GetBytes(string.Join(',', cells.Select(Quoted)) + "\n"));
-
-        static string Quoted(string cell) => cell.AsSpan().ContainsAny(",\"\r\n;\t|") || cell.Trim() != cell ? $"\"{cell.Replace("\"", "\"\"")}\"" : cell;
+        static void Line(Stream to, IEnumerable<string> cells) => to.Write(Encoding.UTF8.GetBytes(string.Join(',', cells.Select(CsvText.Quote)) + "\n"));
     }
 }

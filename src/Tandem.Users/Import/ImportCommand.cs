@@ -12,8 +12,6 @@ namespace Tandem.Users.Import;
 /// <summary><c>tandem user import FILE</c>.</summary>
 static class ImportCommand
 {
-    const int Failed = 1;
-    const int WrongUse = 2;
     const int RefusedShown = 20;
 
     public static Command Make(ICommandHost host)
@@ -42,10 +40,10 @@ static class ImportCommand
         {
             FirebaseKey? key = null;
             if (parsed.GetValue(firebase) is { } block && (key = FirebaseKey.Read(await File.ReadAllTextAsync(block, ct))) is null)
-                return Refuse(parsed, $"{block} has no base64_signer_key, base64_salt_separator, rounds and mem_cost of the algorithm SCRYPT", WrongUse);
+                return UserCommands.Refuse(parsed, $"{block} has no base64_signer_key, base64_salt_separator, rounds and mem_cost of the algorithm SCRYPT", UserCommands.WrongUse);
             using var users = Open(parsed.GetRequiredValue(file));
             if (Recognise(parsed, users, parsed.GetRequiredValue(format)) is not { } known)
-                return WrongUse;
+                return UserCommands.WrongUse;
             return await host.RunAsync(async (services, ct) =>
             {
                 var settings = new ImportSettings(services.GetRequiredService<TimeProvider>().UtcNow())
@@ -87,18 +85,18 @@ static class ImportCommand
                 known = users.Recognise();
             else if (format is "csv" or "json" && users.IsJson != (format == "json"))
             {
-                Refuse(parsed, $"the file is {(users.IsJson ? "JSON" : "no JSON")}; leave --format out, or name the other one");
+                UserCommands.Refuse(parsed, $"the file is {(users.IsJson ? "JSON" : "no JSON")}; leave --format out, or name the other one");
                 return null;
             }
         }
         catch (InvalidDataException e)
         {
-            Refuse(parsed, e.Message);
+            UserCommands.Refuse(parsed, e.Message);
             return null;
         }
 
         if (known is null)
-            Refuse(parsed, "the first record is like that of no program known here; name it by --format");
+            UserCommands.Refuse(parsed, "the first record is like that of no program known here; name it by --format");
         return known;
     }
 
@@ -134,8 +132,8 @@ static class ImportCommand
         progress.Clear();
         Summarise(parsed.InvocationConfiguration.Output, format, settings, run.Counts);
         if (fatal is not null)
-            return Refuse(parsed, fatal, Failed);
-        return run.Counts.Refused > 0 ? Failed : 0;
+            return UserCommands.Refuse(parsed, fatal);
+        return run.Counts.Refused > 0 ? UserCommands.Failed : 0;
     }
 
     static void Summarise(TextWriter output, string format, ImportSettings settings, Counts counts)
@@ -148,12 +146,6 @@ static class ImportCommand
             output.WriteLine($"{N(counts.WithoutPassword)} of them without a password: they cannot sign in until they have one (tandem user passwd EMAIL)");
         if (counts.NotAdministrator > 0)
             output.WriteLine($"{N(counts.NotAdministrator)} of them administrators where they come from, and plain accounts here: --allow-admin, or tandem user promote EMAIL");
-    }
-
-    static int Refuse(ParseResult parsed, string message, int code = WrongUse)
-    {
-        parsed.InvocationConfiguration.Error.WriteLine($"tandem: {message}");
-        return code;
     }
 
     /// <summary>A line that is written anew, where a person looks on.</summary>

@@ -3,12 +3,11 @@ using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
 using Tandem.Users.Hashes;
-using Tandem.Users.Tokens;
 
 namespace Tandem.Users.Import;
 
 /// <summary>Accounts as an import stores them and an export reads them: with all that is known of them.</summary>
-sealed class ImportTable(Db db, AuditTrail trail, Sessions sessions)
+sealed class ImportTable(Db db, AuditTrail trail, UserTable accounts)
 {
     const string Reason = "import";
 
@@ -118,23 +117,8 @@ sealed class ImportTable(Db db, AuditTrail trail, Sessions sessions)
                 external_source = {after.ExternalSource}, external_id = {after.ExternalId}, password_hash = {after.PasswordHash}
             where id = {account.Id}
             """);
-        if (account.IsActive && !after.IsActive)
-            await sessions.EndAllAsync(tx, account.Id, "deactivated", Origin.Operator, settings.Now, CancellationToken.None);
-        else if (after.PasswordHash != account.PasswordHash)
-            await sessions.EndAllAsync(tx, account.Id, "password changed", Origin.Operator, settings.Now, CancellationToken.None);
-        if (after.PasswordHash != account.PasswordHash)
-            await NoteAsync(AuditEvents.PasswordChanged);
-        if (after.IsAdministrator != account.IsAdministrator)
-            await NoteAsync(AuditEvents.AdministratorMade);
-        if (after.IsActive != account.IsActive)
-            await NoteAsync(after.IsActive ? AuditEvents.UserActivated : AuditEvents.UserDeactivated);
-        if (after.Name != account.Name)
-            await tx.PublishAsync(new UserRenamed(account.Id));
-        if (after.IsActive != account.IsActive)
-            await (after.IsActive ? tx.PublishAsync(new UserActivated(account.Id)) : tx.PublishAsync(new UserDeactivated(account.Id)));
+        await accounts.FollowAsync(tx, account.Account, after.Account, after.PasswordHash != account.PasswordHash, settings.Now, Origin.Operator, Reason, CancellationToken.None);
         return new Stored(Outcome.Updated);
-
-        Task NoteAsync(string what) => trail.AddAsync(tx, what, Origin.Operator, account.Id, settings.Now, Reason);
     }
 
     static Task<long?> HolderAsync(Transaction tx, string? source, string? externalId) =>

@@ -5,7 +5,7 @@ using Microsoft.AspNetCore.Routing;
 using MimeKit;
 using Tandem.Core;
 using Tandem.Core.Http;
-using static Tandem.Users.HtmlPage;
+using static Tandem.Users.Pages;
 
 namespace Tandem.Users.Mailing;
 
@@ -43,7 +43,7 @@ static class OutboxPage
         if (Directory.Exists(sender.Outbox))
             foreach (var file in Directory.GetFiles(sender.Outbox, "*.eml").OrderDescending(StringComparer.Ordinal).Take(Shown))
                 mails.Add(await ReadAsync(file, ct));
-        if (!IsWanted(context))
+        if (!AreWanted(context.Request))
             return TypedResults.Json(mails, Json.Options);
         return Page(200, "Outbox", mails.Count == 0 ? "<p>No mail yet.</p>" : $"""
             <p>No SMTP server is set, so mails stay here. The newest first.</p>
@@ -61,7 +61,7 @@ static class OutboxPage
         var text = string.Join('\n', mail.Text.Split('\n').Select(line => line.StartsWith("http", StringComparison.Ordinal)
             ? $"<a href=\"{Encode(line.Trim())}\">{Encode(line)}</a>"
             : Encode(line)));
-        return IsWanted(context)
+        return AreWanted(context.Request)
             ? Page(200, mail.Subject, $"<p>To {Encode(mail.To)}, {mail.SentAt:yyyy-MM-dd HH:mm:ss} UTC · <a href=\"/dev/mail\">all mails</a></p><pre>{text}</pre>")
             : TypedResults.Json(mail, Json.Options);
     }

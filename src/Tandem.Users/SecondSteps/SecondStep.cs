@@ -85,6 +85,12 @@ sealed class SecondStep(Db db, Keys keys, UserTable users, Sessions sessions, Au
         }, ct);
     }
 
+    /// <summary>Does a sign-in wait under that handle, and may another code be tried?</summary>
+    public async Task<bool> IsWaitingAsync(string handle, CancellationToken ct) => await db.FindAsync<long>($"""
+        select count(*) from users_tickets
+        where handle_digest = {Secret.Digest(handle)} and purpose = {TicketPurpose.SecondStep} and attempts < {TicketTable.MaxAttempts} and expires_at > {clock.UtcNow()}
+        """, ct) == 1;
+
     /// <summary>Ends a sign-in that waits for its second step.</summary>
     /// <returns>Null when nothing waits under that handle, or the code is wrong.</returns>
     /// <exception cref="ProblemException">Too many wrong codes for this account.</exception>

@@ -20,7 +20,7 @@ static class SecondStepEndpoints
 {
     public static void MapSecondSteps(this IEndpointRouteBuilder routes)
     {
-        var own = routes.MapGroup("/auth").WithTags("Ways in").NotByKey();
+        var own = routes.MapGroup("/auth").WithTags("Ways in").InPerson();
         own.MapGet("me", Show).WithSummary("How you may sign in").Answers(UserProblems.NotFound);
         own.MapPost("confirmation", Confirm).WithSummary("Show once more that it is you, for what takes a fresh sign-in")
             .Answers(UserProblems.WrongPassword, UserProblems.WrongCode, UserProblems.SecondStepWanted, UserProblems.Busy, HttpProblems.TooManyRequests);
@@ -33,12 +33,12 @@ static class SecondStepEndpoints
         own.MapPost("recovery-codes", RenewCodes).WithSummary("Ten new recovery codes in the place of the old ones").FreshSignIn().Answers(UserProblems.SecondStepIsOff);
     }
 
-    /// <summary>Wants a session whose person has shown who he is lately: whoever finds an open laptop does not take the account over. API keys are another matter, see NotByKey.</summary>
+    /// <summary>Wants a session whose person has shown who he is lately: whoever finds an open laptop does not take the account over. Of API keys and clients, see InPerson, no person is asked to be there.</summary>
     public static TBuilder FreshSignIn<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder => builder.AddEndpointFilter(static async (context, next) =>
     {
         var http = context.HttpContext;
         var (services, options) = (http.RequestServices, http.RequestServices.GetRequiredService<UsersOptions>());
-        if (http.Features.Get<Caller>() is not { IsApiKey: false } caller || options.StepUpAfter == TimeSpan.Zero
+        if (http.Features.Get<Caller>() is not { } caller || !KeyEndpoints.IsInPerson(caller) || options.StepUpAfter == TimeSpan.Zero
             || await services.GetRequiredService<Sessions>().IsFreshAsync(caller.SessionId, services.GetRequiredService<TimeProvider>().UtcNow(), http.RequestAborted))
             return await next(context);
         // RFC 9470, 3.

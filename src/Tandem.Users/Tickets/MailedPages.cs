@@ -7,7 +7,7 @@ using Tandem.Core.Http;
 using Tandem.Users.Audit;
 using Tandem.Users.CommonPasswords;
 using Tandem.Users.Mailing;
-using static Tandem.Users.HtmlPage;
+using static Tandem.Users.Pages;
 
 namespace Tandem.Users.Tickets;
 
@@ -50,7 +50,7 @@ static class MailedPages
         await tickets.PurposeOfAsync(token ?? "", ct) is TicketPurpose.Verify or TicketPurpose.Change ? Page(200, "Confirm your e-mail address", $"""
             <p>This makes it the address of your account at {Encode(mail.Product)}.</p>
             <form method="post" action="/auth/pages/email">
-            <input type="hidden" name="token" value="{Encode(token ?? "")}">
+            {Hidden("token", token ?? "")}
             <button type="submit">Confirm</button>
             </form>
             """) : Gone(context);
@@ -67,14 +67,14 @@ static class MailedPages
         <p>For your account at {Encode(mail.Product)}.</p>
         {(errors.Count > 0 ? "<p role=\"alert\" class=\"wrong\">Please look at the marked field.</p>" : "")}
         <form method="post" action="/auth/pages/password">
-        <input type="hidden" name="token" value="{Encode(token)}">
+        {Hidden("token", token)}
         {Field("password", $"Password, at least {Passwords.MinLength} characters", "password", "", "new-password", $"minlength=\"{Passwords.MinLength}\" maxlength=\"{Passwords.MaxLength}\"", errors)}
         <button type="submit">Set password</button>
         </form>
         """;
 
     /// <summary>A person reads a page; whatever else comes here gets the problem.</summary>
-    static IResult Gone(HttpContext context) => IsWanted(context)
+    static IResult Gone(HttpContext context) => AreWanted(context.Request)
         ? Page(400, "This link does not work", "<p>It works once, and not for long. Ask for a new one.</p>")
         : Problem.Of(UserProblems.LinkInvalid);
 

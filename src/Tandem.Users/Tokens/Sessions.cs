@@ -10,15 +10,16 @@ using Tandem.Users.Tickets;
 namespace Tandem.Users.Tokens;
 
 /// <summary>
-/// The sessions: one per sign-in, a family of refresh tokens each; and in the same table the API keys, which end in the same ways (<see cref="ApiKeys"/>). A refresh token carries its session's id and a generation; only the newest
-/// generation is exchanged, and for a short while the one before it.
+/// The sessions: one per sign-in, a family of refresh tokens each. In the same table are those of browsers and of clients (<see cref="OpenId.Browsers"/>,
+/// <see cref="OpenId.ClientSessions"/>) and the API keys (<see cref="ApiKeys"/>), which end in the same ways. A refresh token carries its session's id and a
+/// generation; only the newest generation is exchanged, and for a short while the one before it.
 /// </summary>
 sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackplane backplane, UsersOptions options, MailOptions mail)
 {
     public const string ByOwner = "ended by its owner";
 
     // A token is made a moment after its session's row is written, and checked by clocks that differ a little.
-    static readonly TimeSpan Margin = TimeSpan.FromMinutes(1);
+    public static readonly TimeSpan Margin = TimeSpan.FromMinutes(1);
 
     /// <summary>Signs a person in who has shown who he is, unless the account was deactivated or its password changed meanwhile.</summary>
     /// <param name="proof">What was shown.</param>
@@ -106,7 +107,7 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
         {
             await tx.PublishAsync(new RefreshTokenReplayed(row.AccountId, id), ct);
             await trail.AddAsync(tx, AuditEvents.RefreshTokenReplayed, origin, row.AccountId, now, subjectPart: id);
-            await EndAsync(tx, $"id = {id}", row.AccountId, "refresh token used again", origin, now, ct);
+            await EndAsync(tx, $"id = {id}", "refresh token used again", origin, now, ct);
             return new Refresh(null, row.AccountId);
         }
 
@@ -124,31 +125,31 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
     /// <summary>Ends every session and API key of an account; its tokens are worth nothing from the commit on.</summary>
     /// <param name="except">One that goes on; null: none.</param>
     public Task EndAllAsync(Transaction tx, long accountId, string reason, Origin origin, DateTime now, CancellationToken ct, Guid? except = null) =>
-        EndAsync(tx, $"account_id = {accountId} and id <> {except ?? Guid.Empty}", accountId, reason, origin, now, ct);
+        EndAsync(tx, $"account_id = {accountId} and id <> {except ?? Guid.Empty}", reason, origin, now, ct);
 
     /// <summary>Ends every API key of an account.</summary>
     public Task EndKeysAsync(Transaction tx, long accountId, string reason, Origin origin, DateTime now, CancellationToken ct) =>
-        EndAsync(tx, $"account_id = {accountId} and key_digest is not null", accountId, reason, origin, now, ct);
+        EndAsync(tx, $"account_id = {accountId} and key_digest is not null", reason, origin, now, ct);
 
     /// <returns>False when the account has no such API key, or it has ended before.</returns>
     public Task<bool> EndKeyAsync(long accountId, Guid id, string reason, Origin origin, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
-        await EndAsync(tx, $"account_id = {accountId} and id = {id} and key_digest is not null", accountId, reason, origin, now, ct) > 0, ct);
+        await EndAsync(tx, $"account_id = {accountId} and id = {id} and key_digest is not null", reason, origin, now, ct) > 0, ct);
 
-    /// <summary>Ends one session of an account. Ended by its own token, it is a sign-out.</summary>
+    /// <summary>Ends one session of an account; a browser's with those of the clients that were signed in to from it. Ended by its own token, it is a sign-out.</summary>
     /// <returns>False when the account has no such session, or it has ended before.</returns>
     public Task<bool> EndAsync(long accountId, Guid id, string reason, Origin origin, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
-        await EndAsync(tx, $"account_id = {accountId} and id = {id} and key_digest is null", accountId, reason, origin, now, ct) > 0, ct);
+        await EndAsync(tx, $"account_id = {accountId} and (id = {id} or browser_id = {id}) and key_digest is null", reason, origin, now, ct) > 0, ct);
 
     /// <summary>Ends the sessions of an account, but for one.</summary>
     public Task EndAllAsync(long accountId, Guid? except, string reason, Origin origin, DateTime now, CancellationToken ct) => db.InTransactionAsync(tx =>
-        EndAsync(tx, $"account_id = {accountId} and id <> {except ?? Guid.Empty} and key_digest is null", accountId, reason, origin, now, ct), ct);
+        EndAsync(tx, $"account_id = {accountId} and id <> {except ?? Guid.Empty} and key_digest is null", reason, origin, now, ct), ct);
 
     /// <returns>A page of an account's living sessions, the last used first, and how many there are.</returns>
     public async Task<(List<OpenSession> Page, long Total)> ListAsync(long accountId, int skip, int limit, DateTime now, CancellationToken ct)
     {
         Sql living = $"account_id = {accountId} and key_digest is null and ended_at is null and expires_at > {now}";
         return (await db.ListAsync<OpenSession>($"""
-            select id, user_agent, address, created_at, last_used_at from users_sessions where {living} order by last_used_at desc, id desc {Sql.Page(skip, limit)}
+            select id, client_id, user_agent, address, created_at, last_used_at from users_sessions where {living} order by last_used_at desc, id desc {Sql.Page(skip, limit)}
             """, ct), await db.FindAsync<long>($"select count(*) from users_sessions where {living}", ct));
     }
 
@@ -156,21 +157,23 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
     public async Task<bool> KnowsAddressAsync(long accountId, string address, CancellationToken ct) =>
         await db.FindAsync<long>($"select count(*) from users_sessions where account_id = {accountId} and address = {address}", ct) > 0;
 
-    async Task<int> EndAsync(Transaction tx, Sql which, long accountId, string reason, Origin origin, DateTime now, CancellationToken ct)
+    /// <summary>Ends the sessions and keys that <paramref name="which"/> names; their tokens are worth nothing from the commit on.</summary>
+    /// <returns>How many there were that had not ended before.</returns>
+    public async Task<int> EndAsync(Transaction tx, Sql which, string reason, Origin origin, DateTime now, CancellationToken ct)
     {
         // Once its row says so, a key is not let in anew: that it has ended need not be remembered longer than others may still take it.
         var rows = await tx.ListAsync<Ended>($"""
             update users_sessions set ended_at = {now}, end_reason = {reason},
                 access_until = case when key_digest is null then access_until else {now + ApiKeys.Trust + Margin} end
-            where {which} and ended_at is null returning id, access_until, key_digest is not null as is_key
+            where {which} and ended_at is null returning id, account_id, access_until, key_digest is not null as is_key, client_id is not null as is_client
             """, ct);
         if (rows.Count == 0)
             return 0;
-        foreach (var kind in rows.GroupBy(r => r.IsKey))
+        foreach (var kind in rows.GroupBy(r => (r.AccountId, r.IsKey, r.IsClient)))
         {
             List<Guid> ids = [.. kind.Select(r => r.Id)];
-            var what = kind.Key ? AuditEvents.KeyRevoked : ids is [var own] && own == origin.CredentialId && reason == ByOwner ? AuditEvents.SignedOut : AuditEvents.SessionEnded;
-            await trail.AddAsync(tx, what, origin, accountId, now, what == AuditEvents.SignedOut ? null : reason, ids is [var only] ? only : null, ids.Count);
+            var what = kind.Key.IsKey ? AuditEvents.KeyRevoked : ids is [var own] && own == origin.CredentialId && reason == ByOwner ? AuditEvents.SignedOut : AuditEvents.SessionEnded;
+            await trail.AddAsync(tx, what, origin, kind.Key.AccountId == 0 ? null : kind.Key.AccountId, now, what == AuditEvents.SignedOut ? null : reason, ids is [var only] ? only : null, ids.Count);
         }
 
         List<EndedSession> ended = [.. rows.Select(r => new EndedSession(r.Id, r.AccessUntil))];
@@ -184,7 +187,7 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
         return rows.Count;
     }
 
-    sealed record Ended(Guid Id, DateTime AccessUntil, bool IsKey);
+    sealed record Ended(Guid Id, long AccountId, DateTime AccessUntil, bool IsKey, bool IsClient);
 
     sealed record Row(long AccountId, string? Scopes, int Generation, DateTime RotatedAt, DateTime AuthenticatedAt, string? Methods);
 
@@ -232,7 +235,7 @@ static class Methods
 }
 
 /// <summary>A session as its owner is shown it.</summary>
-sealed record OpenSession(Guid Id, string? UserAgent, string? Address, DateTime CreatedAt, DateTime LastUsedAt);
+sealed record OpenSession(Guid Id, string? ClientId, string? UserAgent, string? Address, DateTime CreatedAt, DateTime LastUsedAt);
 
 /// <param name="Session">The session, or null when the token is worth nothing.</param>
 /// <param name="ReplayedAccountId">The account, when the token was used after its successor and the session was ended for it.</param>

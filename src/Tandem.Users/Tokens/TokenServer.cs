@@ -7,6 +7,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.IdentityModel.Tokens;
 using OpenIddict.Server;
 using OpenIddict.Server.AspNetCore;
+using Tandem.Users.OpenId;
 using static OpenIddict.Server.OpenIddictServerEvents;
 
 namespace Tandem.Users.Tokens;
@@ -15,8 +16,8 @@ namespace Tandem.Users.Tokens;
 /// The protocol endpoints, spoken by OpenIddict. It lives in a container of its own, made when the first token is asked for: no other request
 /// meets it, and the start does not wait for it.
 /// </summary>
-/// <remarks>Degraded mode: OpenIddict keeps no tokens and no clients, sessions are ours. <see cref="TokenGrants"/> decides, this file wires.</remarks>
-sealed class TokenServer(Keys keys, TokenGrants grants, UsersOptions options, TimeProvider clock, ILoggerFactory loggers) : IAsyncDisposable
+/// <remarks>Degraded mode: OpenIddict keeps no tokens and no clients, both are ours. <see cref="TokenGrants"/> and <see cref="OpenIdServer"/> decide, this file wires.</remarks>
+sealed class TokenServer(Keys keys, TokenGrants grants, OpenIdServer openId, UsersOptions options, TimeProvider clock, ILoggerFactory loggers) : IAsyncDisposable
 {
     /// <summary>The <c>aud</c> of access tokens.</summary>
     public const string Audience = "tandem";
@@ -29,7 +30,7 @@ sealed class TokenServer(Keys keys, TokenGrants grants, UsersOptions options, Ti
     readonly SemaphoreSlim _making = new(1);
     Running? _running;
 
-    /// <summary>Answers a request to /token or one of the well-known addresses.</summary>
+    /// <summary>Answers a request to one of the protocols' addresses.</summary>
     public async Task AnswerAsync(HttpContext context)
     {
         // Read here, where a broken one is answered; OpenIddict gets what was read.
@@ -82,13 +83,13 @@ sealed class TokenServer(Keys keys, TokenGrants grants, UsersOptions options, Ti
             server.EnableDegradedMode()
                 .SetIssuer(new Uri(options.Issuer))
                 .SetTokenEndpointUris("token")
-                .SetConfigurationEndpointUris(".well-known/openid-configuration")
+                .SetConfigurationEndpointUris(".well-known/openid-configuration", ".well-known/oauth-authorization-server")
                 .SetJsonWebKeySetEndpointUris(".well-known/jwks")
                 .AllowPasswordFlow()
                 .AllowRefreshTokenFlow()
                 .AllowCustomFlow(TokenGrants.EmailCode)
                 .AllowCustomFlow(TokenGrants.EmailLink)
-                .AllowCustomFlow(TokenGrants.SecondStepGrant)
+                .AllowCustomFlow(TokenGrants.SecondStep)
                 .AcceptAnonymousClients()
                 // A scope that somebody may not have is left out of the token (RFC 6749, 3.3), not an error.
                 .DisableScopeValidation()
@@ -100,12 +101,10 @@ sealed class TokenServer(Keys keys, TokenGrants grants, UsersOptions options, Ti
                 .SetAccessTokenLifetime(options.AccessTokenLifetime)
                 .SetRefreshTokenLifetime(options.RefreshTokenLifetime);
             server.AddEventHandler<ExtractTokenRequestContext>(h => h.UseInlineHandler(TokenGrants.AssumePassword).SetOrder(int.MaxValue - 100));
-            // There are no clients to be checked: whoever is named, it is the person that is signed in.
-            server.AddEventHandler<ValidateTokenRequestContext>(h => h.UseInlineHandler(static _ => ValueTask.CompletedTask));
+            openId.Configure(server);
             server.AddEventHandler<HandleTokenRequestContext>(h => h.UseInlineHandler(grants.DecideAsync));
             server.AddEventHandler<ApplyTokenResponseContext>(h => h.UseInlineHandler(grants.WriteAsync)
                 .SetOrder(OpenIddictServerAspNetCoreHandlers.ProcessJsonResponse<ApplyTokenResponseContext>.Descriptor.Order - 500));
-            server.AddEventHandler<HandleConfigurationRequestContext>(h => h.UseInlineHandler(TokenGrants.DescribeAsync).SetOrder(int.MaxValue - 100));
             // A public address may well be https behind a proxy that talks http to us.
             server.UseAspNetCore().DisableTransportSecurityRequirement();
         });

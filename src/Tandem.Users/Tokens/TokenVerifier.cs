@@ -136,15 +136,20 @@ sealed class TokenVerifier(Keys keys, ApiKeys apiKeys, Revocations revocations, 
             || Text(payload, "aud") != TokenServer.Audience
             || !TryNumber(payload, "exp", out var expires) || expires <= now
             || payload.TryGetProperty("nbf", out _) && (!TryNumber(payload, "nbf", out var from) || from > now + SkewSeconds)
-            || !long.TryParse(Text(payload, "sub"), NumberStyles.None, CultureInfo.InvariantCulture, out var account)
+            || !TryAccount(payload, out var account)
             || !Guid.TryParseExact(Text(payload, "sid"), "D", out var session))
             return null;
         var scopes = Text(payload, "scope")?.Split(' ', StringSplitOptions.RemoveEmptyEntries).Where(s => s != "offline_access") ?? [];
         var ends = DateTimeOffset.FromUnixTimeSeconds(expires).UtcDateTime;
-        var caller = new Caller(account, session, Text(payload, "role") == TokenServer.Administrator, scopes) { ExpiresAt = ends };
+        var caller = new Caller(account, session, Text(payload, "role") == TokenServer.Administrator, scopes) { ClientId = Text(payload, "client_id"), ExpiresAt = ends };
         // With its token a session is used when that is made; from then on it is noted.
         return new Seen(caller, ends.Ticks) { NotedTicks = TryNumber(payload, "iat", out var made) ? DateTimeOffset.FromUnixTimeSeconds(made).UtcTicks : 0 };
     }
+
+    /// <summary>The account that the token stands for; 0, which nobody has, for a client that acts for itself. Ids of clients are no numbers.</summary>
+    static bool TryAccount(JsonElement payload, out long account) =>
+        long.TryParse(Text(payload, "sub"), NumberStyles.None, CultureInfo.InvariantCulture, out account)
+        || Text(payload, "sub") is { } subject && subject == Text(payload, "client_id");
 
     // Of two members with one name another reader may take the other one.
     static readonly JsonDocumentOptions Strict = new() { AllowDuplicateProperties = false, MaxDepth = 8 };

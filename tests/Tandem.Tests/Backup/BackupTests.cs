@@ -138,6 +138,7 @@ public sealed class BackupTests : IDisposable
     [InlineData("cut", "is cut short|is damaged")]
     [InlineData("flipped", "is damaged|digest")]
     [InlineData("checksum flipped", "is damaged")]
+    [InlineData("name flipped", "is damaged")]
     [InlineData("row changed", "holds 1 rows of users_accounts with digest")]
     [InlineData("row missing", "holds 0 rows of users_accounts with digest")]
     [InlineData("file changed", "file .* of the archive is damaged")]
@@ -254,9 +255,7 @@ public sealed class BackupTests : IDisposable
                 await File.WriteAllBytesAsync(Archive, bytes, Ct);
                 return;
             case "checksum flipped":
-                // RFC 1952, 2.3.1: CRC-32 and length, four bytes each, are the last of the file.
-                bytes[^8] ^= 0x10;
-                await File.WriteAllBytesAsync(Archive, bytes, Ct);
+                await FlipChecksumAsync();
                 return;
             case "no archive":
                 await File.WriteAllTextAsync(Archive, "a letter to somebody", Ct);
@@ -272,8 +271,22 @@ public sealed class BackupTests : IDisposable
                 entries.Add((entry.Name, content.ToArray()));
             }
 
-        await using var gzip = new GZipStream(new FileStream(Archive, FileMode.Create), CompressionLevel.Fastest);
-        await using var writer = new TarWriter(gzip);
+        await using (var writer = new TarWriter(new GZipStream(new FileStream(Archive, FileMode.Create), CompressionLevel.Fastest)))
+            await WriteAsync(writer, entries, damage);
+        if (damage == "name flipped")
+            await FlipChecksumAsync();
+    }
+
+    async Task FlipChecksumAsync()
+    {
+        var bytes = await File.ReadAllBytesAsync(Archive, Ct);
+        // RFC 1952, 2.3.1: CRC-32 and length, four bytes each, are the last of the file.
+        bytes[^8] ^= 0x10;
+        await File.WriteAllBytesAsync(Archive, bytes, Ct);
+    }
+
+    static async Task WriteAsync(TarWriter writer, List<(string Name, byte[] Content)> entries, string damage)
+    {
         foreach (var (name, content) in entries)
         {
             var text = Encoding.UTF8.GetString(content);
@@ -288,8 +301,9 @@ public sealed class BackupTests : IDisposable
                 ("later schema", "schema.json") => Encoding.UTF8.GetBytes(text.Replace("core/0001_core.sql", "core/9999_later.sql")),
                 _ => content,
             };
+            var called = damage == "name flipped" ? name.Replace("tables/", "tablas/") : name;
             if (changed is not null)
-                await writer.WriteEntryAsync(new PaxTarEntry(TarEntryType.RegularFile, name) { DataStream = new MemoryStream(changed) }, Ct);
+                await writer.WriteEntryAsync(new PaxTarEntry(TarEntryType.RegularFile, called) { DataStream = new MemoryStream(changed) }, Ct);
         }
     }
 

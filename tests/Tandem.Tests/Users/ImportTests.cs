@@ -1,3 +1,4 @@
+using System.Net.Http.Json;
 using System.Text.Json;
 using Tandem.Users.Hashes;
 
@@ -291,6 +292,20 @@ public sealed class ImportTests(UsersFixture users) : IClassFixture<UsersFixture
         Assert.True((await RowAsync(root.Email)).IsAdministrator);
         Assert.Equal(0, (await ImportAsync(Write("b.csv", $"email,is_administrator\n{bob},true\n"), "--allow-admin")).Code);
         Assert.True((await RowAsync(bob)).IsAdministrator);
+    }
+
+    [Fact]
+    public async Task An_account_that_a_file_makes_administrator_keeps_its_sessions_and_loses_its_keys()
+    {
+        using var person = await App.PersonAsync();
+        var made = await (await person.Http.PostAsJsonAsync("/keys", new { name = "script" }, Ct)).JsonAsync(201);
+
+        Assert.Equal(0, (await ImportAsync(Write("users.csv", $"email,is_administrator\n{person.Email},true\n"), "--update", "--allow-admin")).Code);
+
+        Assert.True((await RowAsync(person.Email)).IsAdministrator);
+        using var script = App.With(made.GetProperty("key").GetString()!);
+        await (await script.GetAsync($"/users/{person.Id}", Ct)).ShouldBeProblemAsync(401, "http/unauthorized");
+        Assert.Empty((await (await person.Http.GetAsync("/keys", Ct)).JsonAsync()).EnumerateArray());
     }
 
     [Fact]

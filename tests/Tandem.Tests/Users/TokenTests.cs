@@ -111,7 +111,7 @@ public sealed class TokenTests(UsersFixture fixture) : IClassFixture<UsersFixtur
     }
 
     [Theory]
-    [InlineData("grant_type=client_credentials", "application/x-www-form-urlencoded", 400, "users/invalid-token-request", "unsupported_grant_type")]
+    [InlineData("grant_type=client_credentials", "application/x-www-form-urlencoded", 400, "users/invalid-token-request", "invalid_request")]
     [InlineData("grant_type=refresh_token", "application/x-www-form-urlencoded", 400, "users/invalid-token-request", "invalid_request")]
     [InlineData("grant_type=refresh_token&refresh_token=garbage", "application/x-www-form-urlencoded", 400, "users/invalid-refresh-token", "invalid_grant")]
     [InlineData("username=ada@example.com", "application/x-www-form-urlencoded", 400, "users/invalid-token-request", "invalid_request")]
@@ -173,7 +173,7 @@ public sealed class TokenTests(UsersFixture fixture) : IClassFixture<UsersFixtur
         using var admin = await App.AdministratorAsync();
         var configuration = await (await App.Http.GetAsync("/.well-known/openid-configuration", Ct)).JsonAsync();
         Assert.Equal("http://localhost/", configuration.GetProperty("issuer").GetString());
-        Assert.Equal(["none"], configuration.GetProperty("token_endpoint_auth_methods_supported").EnumerateArray().Select(m => m.GetString()));
+        Assert.Equal(["client_secret_basic", "client_secret_post", "none"], configuration.GetProperty("token_endpoint_auth_methods_supported").EnumerateArray().Select(m => m.GetString()));
         var jwk = (await (await App.Http.GetAsync(configuration.GetProperty("jwks_uri").GetString(), Ct)).JsonAsync()).GetProperty("keys")[0];
         Assert.Equal("ES256", jwk.GetProperty("alg").GetString());
         Assert.False(jwk.TryGetProperty("d", out _));

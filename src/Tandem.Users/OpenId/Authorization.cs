@@ -1,0 +1,196 @@
+using System.Globalization;
+using Microsoft.AspNetCore;
+using Microsoft.AspNetCore.Http;
+using OpenIddict.Abstractions;
+using OpenIddict.Server;
+using Tandem.Core;
+using Tandem.Core.Http;
+using Tandem.Users.Audit;
+using Tandem.Users.Tokens;
+using static OpenIddict.Abstractions.OpenIddictConstants;
+using static OpenIddict.Server.OpenIddictServerEvents;
+
+namespace Tandem.Users.OpenId;
+
+/// <summary>
+/// What happens at /authorize. Its pages post back to it with the client's whole request, which is checked anew each time: between two requests nothing is
+/// kept, and there is nothing to be changed in a form that could not as well have been asked for in the first place.
+/// </summary>
+sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers browsers, SignInPages pages, UserTable users, TimeProvider clock)
+{
+    const string ClientProperty = "tandem:client";
+
+    static readonly ProblemResult Stale = Problem.Of(HttpProblems.BadRequest, "This page had been open for too long, or came from another window. Please sign in again.");
+
+    /// <summary>The fields of our own forms. OpenIddict never sees them.</summary>
+    static readonly string[] OwnFields = ["form_token", "action", .. SignInPages.Fields];
+
+    // What a request may have, and so a form carries on.
+    static readonly string[] Carried =
+    [
+        Parameters.ResponseType, Parameters.ResponseMode, Parameters.ClientId, Parameters.RedirectUri, Parameters.Scope, Parameters.State, Parameters.Nonce,
+        Parameters.CodeChallenge, Parameters.CodeChallengeMethod, Parameters.Prompt, Parameters.MaxAge, Parameters.LoginHint, Parameters.IdTokenHint,
+    ];
+
+    public static ValueTask Strip(ExtractAuthorizationRequestContext context)
+    {
+        foreach (var field in OwnFields)
+            context.Request?.RemoveParameter(field);
+        return ValueTask.CompletedTask;
+    }
+
+    /// <summary>Nobody is sent anywhere before this has said that the address is the client's.</summary>
+    public async ValueTask ValidateAsync(ValidateAuthorizationRequestContext context)
+    {
+        var client = await clients.FindAsync(context.ClientId, OpenIdServer.HttpOf(context).RequestAborted);
+        if (client is null)
+            context.Reject(Errors.InvalidRequest, "client_id names no client that is known here.");
+        else if (string.IsNullOrEmpty(context.RedirectUri))
+            context.Reject(Errors.InvalidRequest, "redirect_uri is missing.");
+        else if (!client.MayRedirectTo(context.RedirectUri))
+            context.Reject(Errors.InvalidRequest, $"redirect_uri is none of those that are registered for the client {client.Id}; they are compared letter by letter.");
+        else if (!client.MayUse(NewClient.Code))
+            context.Reject(Errors.UnauthorizedClient, $"The client {client.Id} is not registered for authorization_code.");
+        else if (context.Request.GetScopes().IsEmpty)
+            context.Reject(Errors.InvalidScope, $"scope is missing; the client {client.Id} may ask for {client.Scopes}.");
+        else
+            context.Transaction.SetProperty(ClientProperty, client);
+    }
+
+    public async ValueTask DecideAsync(HandleAuthorizationRequestContext context)
+    {
+        var (http, request) = (OpenIdServer.HttpOf(context), context.Request);
+        var client = context.Transaction.GetProperty<Client>(ClientProperty) ?? throw new InvalidOperationException("A request that nobody has checked.");
+        var (form, ct) = (http.Request.HasFormContentType ? http.Request.Form : FormCollection.Empty, http.RequestAborted);
+        var browser = await browsers.FindAsync(http, ct);
+        var action = form["action"].ToString();
+        var isStale = action.Length > 0 && !browsers.IsOwnForm(http, form["form_token"].ToString());
+        if (isStale)
+            action = "";
+
+        var (session, page) = await pages.AnswerAsync(http, client, action, form);
+        if (page is not null)
+        {
+            await ShowAsync(context, page, []);
+            return;
+        }
+
+        if (session is not null)
+            browser = await browsers.BeginAsync(http, session, browser, ct);
+        if (browser is null || action == "switch" || session is null && MustSignIn(context, browser))
+        {
+            if (request.HasPromptValue(PromptValues.None))
+                context.Reject(Errors.LoginRequired, "Nobody is signed in with this browser, or not as this request asks.");
+            else
+                await ShowAsync(context, pages.Password(client, request.LoginHint ?? "", isStale ? Stale : null), []);
+            return;
+        }
+
+        if (await users.FindAsync(browser.AccountId, ct) is not { } account)
+        {
+            context.Reject(Errors.LoginRequired, "The account is no longer there.");
+            return;
+        }
+
+        var scopes = Grantable(client, account, request);
+        if (scopes.Length == 0)
+        {
+            context.Reject(Errors.InvalidScope, $"The client {client.Id} may have none of these scopes here.");
+            return;
+        }
+
+        if (await NeedsConsentAsync(http, client, account, browser, scopes, request, action, ct))
+        {
+            if (request.HasPromptValue(PromptValues.None))
+                context.Reject(Errors.ConsentRequired, "The person has not allowed this yet.");
+            else if (action == "deny")
+                context.Reject(Errors.AccessDenied, "The person does not allow it.");
+            else
+                await AskForConsentAsync(context, client, account, scopes);
+            return;
+        }
+
+        context.SignIn(grants.CodeFor(client, browser, scopes));
+    }
+
+    bool MustSignIn(HandleAuthorizationRequestContext context, Browser browser)
+    {
+        var request = context.Request;
+        return request.HasPromptValue(PromptValues.Login) || request.HasPromptValue(PromptValues.SelectAccount)
+            || request.MaxAge is { } seconds && clock.GetUtcNow() - browser.SignedInAt > TimeSpan.FromSeconds(Math.Clamp(seconds, 0, int.MaxValue))
+            || context.IdentityTokenHintPrincipal is { } hint && hint.GetClaim(Claims.Subject) != browser.AccountId.ToString(CultureInfo.InvariantCulture);
+    }
+
+    /// <summary>What the client asks for, may have, and this person can give (RFC 6749, 3.3: the rest is left out, and the answer says so).</summary>
+    static string[] Grantable(Client client, Account account, OpenIddictRequest request)
+    {
+        var allowed = Client.Words(client.Scopes);
+        return [.. request.GetScopes().Where(s => allowed.Contains(s) && (account.IsAdministrator || ClientScopes.Personal.Contains(s))
+            && (s != Scopes.OfflineAccess || client.MayUse(NewClient.Refresh)))];
+    }
+
+    async Task<bool> NeedsConsentAsync(HttpContext http, Client client, Account account, Browser browser, string[] scopes, OpenIddictRequest request, string action,
+        CancellationToken ct)
+    {
+        if (action == "allow")
+        {
+            await clients.AllowAsync(account.Id, client.Id, scopes, clock.UtcNow(), Origin.Of(http).As(account.Id, browser.SessionId), ct);
+            return false;
+        }
+
+        if (action == "deny" || request.HasPromptValue(PromptValues.Consent))
+            return true;
+        if (client.IsTrusted)
+            return false;
+        return !client.IsAssured(request.RedirectUri ?? "") || scopes.Except(await clients.ConsentAsync(account.Id, client.Id, ct)).Any();
+    }
+
+    // The person was just asked who he is, or need not be: the answer to this page must not ask for it again.
+    Task AskForConsentAsync(HandleAuthorizationRequestContext context, Client client, Account account, string[] scopes) => ShowAsync(context, new FormPage(200, $"Allow {client.Name}?", $"""
+        <p>You are signed in as <strong>{Pages.Encode(account.Email)}</strong>. {Pages.Encode(client.Name)} wants to:</p>
+        <ul>
+        {string.Concat(scopes.Select(s => $"<li>{Pages.Encode(ClientScopes.Describe(s))}</li>\n"))}</ul>
+        <p>It will send you back to {Pages.Encode(new Uri(context.Request.RedirectUri!).GetLeftPart(UriPartial.Authority))}.</p>
+        """, Pages.Button("allow", "Allow") + Pages.Button("deny", "Do not allow", isSecond: true) + Pages.Button("switch", "Use another account", isSecond: true)),
+        [Parameters.Prompt, Parameters.MaxAge]);
+
+    /// <param name="without">What the form does not carry on of the client's request.</param>
+    async Task ShowAsync(HandleAuthorizationRequestContext context, FormPage page, string[] without)
+    {
+        var http = OpenIdServer.HttpOf(context);
+        if (page.Refusal?.RetryAfterSeconds is { } seconds)
+            http.Response.Headers.RetryAfter = seconds.ToString(CultureInfo.InvariantCulture);
+        await Pages.Page(page.Status, page.Title, $"""
+            {(page.Refusal is { } refusal ? $"<p role=\"alert\" class=\"wrong\" id=\"wrong\">{Pages.Encode(refusal.Detail)}</p>" : "")}
+            {page.Text}
+            <form method="post" action="authorize">
+            {Carry(context.Request, without)}{Pages.Hidden("form_token", browsers.FormToken(http))}{page.Form}
+            </form>
+            """, context.Request.RedirectUri).ExecuteAsync(http);
+        context.HandleRequest();
+    }
+
+    static string Carry(OpenIddictRequest request, string[] without) =>
+        string.Concat(Carried.Except(without).Select(name => (string?)request[name] is { Length: > 0 } value ? Pages.Hidden(name, value) : ""));
+
+    /// <summary>Says what is wrong to whoever is in front of it, unless it may be said to the client.</summary>
+    public static async ValueTask WriteAsync(ApplyAuthorizationResponseContext context)
+    {
+        var http = OpenIdServer.HttpOf(context);
+        if (TokenServer.HasFailed(http))
+            context.HandleRequest();
+        else if (string.IsNullOrEmpty(context.RedirectUri))
+        {
+            await OpenIdServer.RefuseAsync(http, "This sign-in cannot go on", ClientProblems.InvalidAuthorization, context.Response);
+            context.HandleRequest();
+        }
+        else if (context.ResponseMode == ResponseModes.FormPost)
+        {
+            await Pages.Post(context.RedirectUri, context.Response.GetParameters().Select(p => KeyValuePair.Create(p.Key, (string?)p.Value ?? ""))).ExecuteAsync(http);
+            context.HandleRequest();
+        }
+        else
+            // Where the answer with the code goes, the address of this page does not.
+            http.Response.Headers["Referrer-Policy"] = "no-referrer";
+    }
+}

@@ -1,0 +1,57 @@
+using System.Buffers.Text;
+using System.Security.Cryptography;
+using System.Text;
+
+namespace Tandem.Users.OpenId;
+
+/// <summary>A program that people sign in to with their account here, or that acts for itself. Lists are separated by blanks, as in the table.</summary>
+sealed record Client(string Id, string Name, string? SecretHash, string RedirectUris, string PostLogoutRedirectUris, string GrantTypes, string Scopes, bool IsTrusted,
+    DateTime CreatedAt)
+{
+    /// <summary>It cannot keep a secret: a page, an app on somebody's device.</summary>
+    public bool IsPublic => SecretHash is null;
+
+    public bool MayUse(string grantType) => Words(GrantTypes).Contains(grantType);
+
+    public bool MayRedirectTo(string uri) => Words(RedirectUris).Any(registered => RedirectUri.Matches(registered, uri));
+
+    public bool MayReturnTo(string uri) => Words(PostLogoutRedirectUris).Any(registered => RedirectUri.Matches(registered, uri));
+
+    /// <summary>Is this its secret? A public client has none, and must send none.</summary>
+    public bool Owns(string? secret) => SecretHash is null
+        ? string.IsNullOrEmpty(secret)
+        : CryptographicOperations.FixedTimeEquals(Encoding.ASCII.GetBytes(DigestOf(secret ?? "")), Encoding.ASCII.GetBytes(SecretHash));
+
+    /// <summary>May an answer of before stand for the next time? Not where another program could pass for this one (RFC 8252, 8.6).</summary>
+    public bool IsAssured(string redirectUri) => !IsPublic || redirectUri.StartsWith("https://", StringComparison.Ordinal);
+
+    /// <summary>256 random bits: too many to be guessed, so a plain digest of them may be stored.</summary>
+    public static string NewSecret() => Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32));
+
+    public static string DigestOf(string secret) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(secret)));
+
+    public static string[] Words(string text) => text.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+}
+
+/// <summary>What tokens may be for.</summary>
+static class ClientScopes
+{
+    /// <summary>The program's API as the person, though never as an administrator.</summary>
+    public const string Api = "api";
+
+    /// <summary>What any person may allow a client; everything else is a right of administrators.</summary>
+    public static readonly string[] Personal = ["openid", "profile", "email", "offline_access", Api];
+
+    /// <summary>What a token of these may be shown to: the API, or only /userinfo. A client that asks who somebody is gets no say over the account.</summary>
+    public static bool OpenApi(IEnumerable<string> scopes) => scopes.Any(s => s == Api || !Personal.Contains(s));
+
+    public static string Describe(string scope) => scope switch
+    {
+        "openid" => "know that it is you",
+        "profile" => "see your name",
+        "email" => "see your e-mail address",
+        "offline_access" => "keep its access while you are away",
+        Api => "use this server in your name",
+        _ => $"use your rights as an administrator: {scope}",
+    };
+}

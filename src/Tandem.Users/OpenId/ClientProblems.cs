@@ -1,0 +1,17 @@
+using Tandem.Core.Http;
+
+namespace Tandem.Users.OpenId;
+
+/// <summary>Every error that has to do with clients and their sign-ins.</summary>
+static class ClientProblems
+{
+    public static readonly Problem IdTaken = new("users/client-id-taken", 409, "There is a client of this id already; take another, or remove that one first.");
+    public static readonly Problem NotFound = new("users/client-not-found", 404, "Client not found");
+    public static readonly Problem InvalidCode =
+        new("users/invalid-code", 400, "The authorization code is not valid, has expired, was used before, or belongs to another client; start again at /authorize.");
+    public static readonly Problem InvalidAuthorization = new("users/invalid-authorization-request", 400, "The request to sign in is not valid; the application that sent it has to be set right.");
+    public static readonly Problem InvalidSignOut = new("users/invalid-sign-out-request", 400, "The request to sign out is not valid; the application that sent it has to be set right.");
+    public static readonly Problem InvalidRequest = new("users/invalid-client-request", 400, "The request is not valid.");
+    public static readonly Problem InvalidToken = new("users/invalid-access-token", 401, "The access token is missing, not valid, has expired or its session has ended.");
+    public static readonly Problem InsufficientScope = new("users/insufficient-scope", 403, "The access token lacks the scope openid.");
+}

@@ -1,0 +1,46 @@
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Tandem.Core.Http;
+using Tandem.Users.Tokens;
+
+namespace Tandem.Users.OpenId;
+
+static class OpenIdEndpoints
+{
+    static readonly string[] GetAndPost = ["GET", "POST"];
+
+    public static void MapOpenId(this IEndpointRouteBuilder routes)
+    {
+        var openId = routes.MapGroup("").AllowAnonymous().WithTags("OpenID Connect");
+        openId.MapMethods("/authorize", GetAndPost, Answer).WithSummary("Sign a person in for a client: authorization code with PKCE (OAuth 2.1, OpenID Connect Core)")
+            .Produces(200, contentType: "text/html").Produces(302).Answers(ClientProblems.InvalidAuthorization);
+        openId.MapMethods("/logout", GetAndPost, Answer).WithSummary("Sign a person out (OpenID Connect RP-Initiated Logout)")
+            .Produces(200, contentType: "text/html").Produces(302).Answers(ClientProblems.InvalidSignOut);
+        openId.MapMethods("/userinfo", GetAndPost, Answer).WithSummary("Who the access token stands for, as its scopes allow")
+            .Produces<UserInfo>().Answers(HttpProblems.Unauthorized, ClientProblems.InvalidToken, ClientProblems.InsufficientScope, ClientProblems.InvalidRequest);
+        openId.MapPost("/introspect", Answer).WithSummary("Is a token good? For confidential clients (RFC 7662)")
+            .Produces<Introspection>().Answers(UserProblems.InvalidClient, ClientProblems.InvalidRequest);
+        openId.MapPost("/revoke", Answer).WithSummary("End the session of an access or refresh token (RFC 7009)")
+            .Produces(200).Answers(UserProblems.InvalidClient, ClientProblems.InvalidRequest);
+        routes.MapGet("/.well-known/oauth-authorization-server", Answer).AllowAnonymous().WithTags("Tokens").WithSummary("The same as openid-configuration (RFC 8414)");
+    }
+
+    static Task Answer(HttpContext context, TokenServer server) => server.AnswerAsync(context);
+}
+
+/// <summary>The answer of /userinfo.</summary>
+/// <param name="Sub">The account.</param>
+/// <param name="Name">With the scope profile.</param>
+/// <param name="Email">With the scope email.</param>
+/// <param name="EmailVerified">With the scope email. True: it was shown that the mailbox is theirs, where the account was imported from.</param>
+public sealed record UserInfo(string Sub, string? Name, string? Email, bool? EmailVerified);
+
+/// <summary>The answer of /introspect; of a token that is not good it has nothing but <paramref name="Active"/>.</summary>
+/// <param name="Active">The token is good, and its session has not ended.</param>
+/// <param name="Sub">The account, or the client that acts for itself.</param>
+/// <param name="Sid">The session.</param>
+/// <param name="ClientId">Whose token it is.</param>
+/// <param name="Scope">What it is for, separated by blanks.</param>
+/// <param name="Exp">When it ends, in seconds since 1970.</param>
+public sealed record Introspection(bool Active, string? Sub, string? Sid, string? ClientId, string? Scope, long? Exp);

@@ -1,0 +1,164 @@
+using Microsoft.AspNetCore;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
+using OpenIddict.Abstractions;
+using OpenIddict.Server;
+using OpenIddict.Server.AspNetCore;
+using Tandem.Core.Http;
+using Tandem.Users.Tokens;
+using static OpenIddict.Abstractions.OpenIddictConstants;
+using static OpenIddict.Server.OpenIddictServerEvents;
+
+namespace Tandem.Users.OpenId;
+
+/// <summary>The part of the token server that clients talk to: OpenIddict speaks, the classes beside this one decide.</summary>
+sealed class OpenIdServer(Authorization authorization, SignOut signOut, ClientGrants grants, UsersOptions options)
+{
+    /// <summary>Long enough for a redirect, too short for a log to be read.</summary>
+    static readonly TimeSpan CodeLifetime = TimeSpan.FromSeconds(60);
+
+    public void Configure(OpenIddictServerBuilder server)
+    {
+        server.SetAuthorizationEndpointUris("authorize")
+            .SetUserInfoEndpointUris("userinfo")
+            .SetIntrospectionEndpointUris("introspect")
+            .SetRevocationEndpointUris("revoke")
+            .SetEndSessionEndpointUris("logout")
+            .AllowAuthorizationCodeFlow()
+            .RequireProofKeyForCodeExchange()
+            .AllowClientCredentialsFlow()
+            .SetAuthorizationCodeLifetime(CodeLifetime)
+            .RegisterScopes(ClientScopes.Personal)
+            .Configure(o =>
+            {
+                // A plain challenge is the verifier itself: whoever reads the request has it.
+                o.CodeChallengeMethods.Remove(CodeChallengeMethods.Plain);
+                // The fragment is for answers with tokens, which there are none of.
+                o.ResponseModes.Remove(ResponseModes.Fragment);
+            });
+
+        On<ExtractAuthorizationRequestContext>(server, Authorization.Strip, int.MaxValue - 100);
+        On<ValidateAuthorizationRequestContext>(server, authorization.ValidateAsync);
+        On<HandleAuthorizationRequestContext>(server, authorization.DecideAsync);
+        On<ApplyAuthorizationResponseContext>(server, Authorization.WriteAsync);
+
+        On<ExtractEndSessionRequestContext>(server, SignOut.Strip, int.MaxValue - 100);
+        On<ValidateEndSessionRequestContext>(server, signOut.ValidateAsync);
+        On<HandleEndSessionRequestContext>(server, signOut.DecideAsync);
+        On<ApplyEndSessionResponseContext>(server, SignOut.WriteAsync);
+
+        // The client first: a stranger does not learn which tokens are good.
+        On<ValidateTokenRequestContext>(server, grants.AuthenticateAsync, OpenIddictServerHandlers.Exchange.ValidateAuthentication.Descriptor.Order - 500);
+        On<ValidateTokenRequestContext>(server, ClientGrants.RefuseMore, OpenIddictServerHandlers.Exchange.ValidateGrantedScopes.Descriptor.Order - 500);
+        On<ValidateIntrospectionRequestContext>(server, grants.AuthenticateAsync, OpenIddictServerHandlers.Introspection.ValidateAuthentication.Descriptor.Order - 500);
+        On<ValidateRevocationRequestContext>(server, grants.AuthenticateAsync, OpenIddictServerHandlers.Revocation.ValidateAuthentication.Descriptor.Order - 500);
+        On<HandleIntrospectionRequestContext>(server, grants.InspectAsync, int.MaxValue - 100);
+        On<HandleRevocationRequestContext>(server, grants.RevokeAsync, int.MinValue + 500_000);
+        On<HandleUserInfoRequestContext>(server, grants.DescribeAsync, int.MaxValue - 100);
+
+        On<ApplyIntrospectionResponseContext>(server, c => WriteErrorAsync(c, c.Response), OrderOf<ApplyIntrospectionResponseContext>());
+        On<ApplyRevocationResponseContext>(server, c => WriteErrorAsync(c, c.Response), OrderOf<ApplyRevocationResponseContext>());
+        // OpenIddict would leave a challenge without a body.
+        On<ApplyUserInfoResponseContext>(server, c => WriteErrorAsync(c, c.Response), OpenIddictServerAspNetCoreHandlers.ProcessChallengeErrorResponse<ApplyUserInfoResponseContext>.Descriptor.Order - 500);
+        On<HandleConfigurationRequestContext>(server, Describe, int.MaxValue - 100);
+    }
+
+    static int OrderOf<T>() where T : BaseRequestContext => OpenIddictServerAspNetCoreHandlers.ProcessJsonResponse<T>.Descriptor.Order - 500;
+
+    /// <summary>A store that is down, a client that has gone: answered and logged once, by the edge, and not by OpenIddict on the way there.</summary>
+    static void On<T>(OpenIddictServerBuilder server, Func<T, ValueTask> handle, int order = 0) where T : BaseRequestContext =>
+        server.AddEventHandler<T>(h => h.UseInlineHandler(async context =>
+        {
+            try
+            {
+                await handle(context);
+            }
+            catch (Exception e)
+            {
+                TokenServer.Fail(HttpOf(context), e);
+                context.HandleRequest();
+            }
+        }).SetOrder(order));
+
+    public static HttpContext HttpOf(BaseContext context) =>
+        context.Transaction.GetHttpRequest()?.HttpContext ?? throw new InvalidOperationException("A protocol request without its HTTP request.");
+
+    /// <summary>A page for people, a problem for programs.</summary>
+    public static Task RefuseAsync(HttpContext http, string title, Problem problem, OpenIddictResponse response) => Pages.AreWanted(http.Request)
+        ? Pages.Page(problem.Status, title, $"<p role=\"alert\">{Pages.Encode(problem.Detail)}</p>\n<p>{Pages.Encode(response.ErrorDescription ?? "")}</p>").ExecuteAsync(http)
+        : ProblemOf(problem, response).ExecuteAsync(http);
+
+    /// <summary>
+    /// Has the problem that follows be called application/json (RFC 6749, 5.2) where that was asked for: clients of OAuth read nothing else. The body is
+    /// the same, a problem with OAuth's two members.
+    /// </summary>
+    public static void SpeakAsClientsRead(HttpContext http)
+    {
+        var accept = http.Request.Headers.Accept.ToString();
+        if (accept.Contains("application/json", StringComparison.OrdinalIgnoreCase) && !accept.Contains("problem+json", StringComparison.OrdinalIgnoreCase))
+            http.Response.OnStarting(() =>
+            {
+                http.Response.ContentType = "application/json";
+                return Task.CompletedTask;
+            });
+    }
+
+    static ProblemResult ProblemOf(Problem problem, OpenIddictResponse response)
+    {
+        var detail = response.ErrorDescription ?? problem.Detail;
+        return new ProblemResult(problem, detail, null) { Members = new Dictionary<string, string> { ["error"] = response.Error ?? Errors.InvalidRequest, ["error_description"] = detail } };
+    }
+
+    static async ValueTask WriteErrorAsync(BaseRequestContext context, OpenIddictResponse response)
+    {
+        if (response.Error is null)
+            return;
+        var http = HttpOf(context);
+        context.HandleRequest();
+        if (TokenServer.HasFailed(http))
+            return;
+        var problem = response.Error switch
+        {
+            Errors.InvalidClient => UserProblems.InvalidClient,
+            Errors.InvalidToken or Errors.MissingToken => ClientProblems.InvalidToken,
+            Errors.InsufficientScope => ClientProblems.InsufficientScope,
+            _ => ClientProblems.InvalidRequest,
+        };
+        SpeakAsClientsRead(http);
+        http.Response.Headers.CacheControl = "no-store";
+        // RFC 6750, section 3, and RFC 6749, section 5.2.
+        if (problem.Status is 401 or 403)
+            http.Response.Headers.WWWAuthenticate = problem == UserProblems.InvalidClient ? "Basic realm=\"tandem\""
+                : response.Error == Errors.MissingToken ? "Bearer" : $"Bearer error=\"{response.Error}\"";
+        await ProblemOf(problem, response).ExecuteAsync(http);
+    }
+
+    /// <summary>The addresses stand under the issuer, as clients expect it; the default issuer is nobody's address, so then they are those of the request.</summary>
+    ValueTask Describe(HandleConfigurationRequestContext context)
+    {
+        string[] methods = [ClientAuthenticationMethods.ClientSecretBasic, ClientAuthenticationMethods.ClientSecretPost];
+        Set(context.TokenEndpointAuthenticationMethods, [.. methods, ClientAuthenticationMethods.None]);
+        Set(context.RevocationEndpointAuthenticationMethods, [.. methods, ClientAuthenticationMethods.None]);
+        Set(context.IntrospectionEndpointAuthenticationMethods, methods);
+        Set(context.Scopes, ClientScopes.Personal);
+        Set(context.Claims, [Claims.Issuer, Claims.Subject, Claims.Audience, Claims.ExpiresAt, Claims.IssuedAt, Claims.AuthenticationTime, Claims.AuthenticationMethodReference, Claims.Nonce, "sid", Claims.Name,
+            Claims.Email, Claims.EmailVerified, Claims.Role, Claims.Scope]);
+        if (options.Issuer == new UsersOptions().Issuer)
+            return ValueTask.CompletedTask;
+        var issuer = new Uri(options.Issuer.TrimEnd('/') + "/");
+        context.AuthorizationEndpoint = new Uri(issuer, "authorize");
+        context.TokenEndpoint = new Uri(issuer, "token");
+        context.UserInfoEndpoint = new Uri(issuer, "userinfo");
+        context.IntrospectionEndpoint = new Uri(issuer, "introspect");
+        context.RevocationEndpoint = new Uri(issuer, "revoke");
+        context.EndSessionEndpoint = new Uri(issuer, "logout");
+        context.JsonWebKeySetEndpoint = new Uri(issuer, ".well-known/jwks");
+        return ValueTask.CompletedTask;
+
+        static void Set(HashSet<string> values, string[] those)
+        {
+            values.Clear();
+            values.UnionWith(those);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+using System.Collections.ObjectModel;
+using Microsoft.AspNetCore.Http;
+using Tandem.Core.Http;
+using Tandem.Users.Mailing;
+using Tandem.Users.SecondSteps;
+using Tandem.Users.Tickets;
+using Tandem.Users.Tokens;
+using static Tandem.Users.Pages;
+
+namespace Tandem.Users.OpenId;
+
+/// <summary>
+/// The pages on which a person shows who he is: the password, the second step where the account has one, and the two ways out by mail. They check nothing by themselves; a session comes from
+/// <see cref="SignIns"/> alone, as at POST /token. Between password and code nothing but the form holds the handle, and that is worth nothing without the code.
+/// </summary>
+sealed class SignInPages(SignIns signIns, SecondStep secondStep, TicketTable tickets, MailAllowance allowance, MailOptions mail)
+{
+    /// <summary>The fields that these pages have.</summary>
+    public static readonly string[] Fields = ["email", "password", "handle", "code"];
+
+    // What is drawn here is shorter, and so is a code that somebody types.
+    const int MaxLength = 100;
+
+    static readonly IReadOnlyDictionary<string, string[]> NoErrors = ReadOnlyDictionary<string, string[]>.Empty;
+
+    /// <summary>Answers a button of one of the pages.</summary>
+    /// <param name="action">The button; of others than these pages have, nothing comes.</param>
+    /// <returns>The session that was opened, or the page to be shown next.</returns>
+    public async Task<(Session? Session, FormPage? Page)> AnswerAsync(HttpContext http, Client client, string action, IFormCollection form)
+    {
+        var email = form["email"].ToString();
+        switch (action)
+        {
+            case "sign-in":
+                return await SignInAsync(http, client, email, form["password"].ToString());
+            case "second-step":
+                return await FinishAsync(http, client, Short(form["handle"]), Short(form["code"]));
+            case "verify":
+                return (null, await MailAsync(http, TicketPurpose.Verify, email, (_, refused) => Unverified(email, refused)));
+            case "forgot":
+                return (null, Forgotten(email, NoErrors, null));
+            case "reset":
+                return (null, await MailAsync(http, TicketPurpose.Reset, email, (errors, refused) => Forgotten(email, errors, refused)));
+            default:
+                return (null, null);
+        }
+    }
+
+    async Task<(Session?, FormPage?)> SignInAsync(HttpContext http, Client client, string email, string password)
+    {
+        try
+        {
+            var signIn = await signIns.ByPasswordAsync(email, password, http);
+            return (signIn.Session, signIn.Session is not null ? null : signIn.Handle is { } handle ? SecondStepOf(handle, null) : Unverified(email, null));
+        }
+        catch (ProblemException e)
+        {
+            return (null, Password(client, email, e.Result));
+        }
+    }
+
+    async Task<(Session?, FormPage?)> FinishAsync(HttpContext http, Client client, string handle, string code)
+    {
+        try
+        {
+            return ((await signIns.BySecondStepAsync(handle, code, http)).Session, null);
+        }
+        catch (ProblemException e)
+        {
+            return (null, e.Result.Problem == HttpProblems.TooManyRequests || await secondStep.IsWaitingAsync(handle, http.RequestAborted)
+                ? SecondStepOf(handle, e.Result)
+                : Password(client, "", Problem.Of(e.Result.Problem, "That took too long, or too many codes were wrong. Please sign in again.")));
+        }
+    }
+
+    /// <summary>Whether anybody has the e-mail is not told, and not looked at.</summary>
+    async Task<FormPage> MailAsync(HttpContext http, string purpose, string email, Func<IReadOnlyDictionary<string, string[]>, ProblemResult?, FormPage> again)
+    {
+        if (JsonFaults.FindInvalid(new EmailWanted(email)) is { Count: > 0 } errors)
+            return again(errors, null);
+        if (await allowance.RefuseAsync(http) is { } refusal)
+            return again(NoErrors, refusal);
+        await tickets.AskAsync(purpose, email, null, MailedEndpoints.RequestOf(http), null, http.RequestAborted);
+        return new FormPage(200, "Look into your mailbox", $"<p>If an account here has the address <strong>{Encode(email)}</strong>, a mail with a link is on its way to it. Open the link, then come back to this page.</p>",
+            Button("switch", "Go on to the sign-in"));
+    }
+
+    public FormPage Password(Client client, string email, ProblemResult? wrong)
+    {
+        // Where mails end in a folder that nobody looks into, the way out would be none.
+        var forgot = mail.Host is not null || mail.OutboxPage ? Button("forgot", "Forgot your password?", isSecond: true) : "";
+        return new FormPage(wrong, $"Sign in to {client.Name}", "", $"""
+            <label for="email">E-mail</label>
+            <input id="email" name="email" type="email" value="{Encode(email.Length <= 254 ? email : "")}" autocomplete="username" required{(wrong is null ? " autofocus" : " aria-describedby=\"wrong\"")}>
+            <label for="password">Password</label>
+            <input id="password" name="password" type="password" autocomplete="current-password" required{(wrong is null ? "" : " aria-describedby=\"wrong\" autofocus")}>
+            {Button("sign-in", "Sign in")}{forgot}
+            """);
+    }
+
+    static FormPage SecondStepOf(string handle, ProblemResult? wrong) => new(wrong, "Enter a code",
+        "<p>Your account has a second step. Enter the code that your authenticator app shows, or one of your recovery codes.</p>", $"""
+        {Hidden("handle", handle)}<label for="code">Code</label>
+        <input id="code" name="code" type="text" autocomplete="one-time-code" autocapitalize="none" spellcheck="false" maxlength="{MaxLength}" required autofocus{(wrong is null ? "" : " aria-describedby=\"wrong\"")}>
+        {Button("second-step", "Sign in")}{Button("switch", "Use another account", isSecond: true)}
+        """);
+
+    static FormPage Unverified(string email, ProblemResult? refused) => new(refused, "Confirm your e-mail address first",
+        $"<p>A mail with a link was sent to <strong>{Encode(email)}</strong> when the account was made. Open the link, then sign in. Is it lost, or too old? Then have it sent again.</p>",
+        Hidden("email", email) + Button("switch", "Go on to the sign-in") + Button("verify", "Send the mail again", isSecond: true));
+
+    static FormPage Forgotten(string email, IReadOnlyDictionary<string, string[]> errors, ProblemResult? refused) => new(errors.Count > 0 ? 422 : refused?.Problem.Status ?? 200, "Forgot your password?",
+        "<p>We mail you a link to set a new one.</p>", Field("email", "E-mail", "email", email.Length <= 254 ? email : "", "username", "", errors) + Button("reset", "Send the link") + Button("switch", "Back", isSecond: true))
+    {
+        Refusal = refused,
+    };
+
+    static string Short(string? text) => text is { Length: <= MaxLength } ? text : "";
+}
+
+/// <summary>A page with a form that carries on what the client has asked for.</summary>
+/// <param name="Status">HTTP status.</param>
+/// <param name="Title">Plain text.</param>
+/// <param name="Text">HTML in front of the form.</param>
+/// <param name="Form">HTML of the form's own fields and buttons.</param>
+sealed record FormPage(int Status, string Title, string Text, string Form)
+{
+    /// <param name="refusal">Why the page is shown once more; null: it is shown for the first time.</param>
+    public FormPage(ProblemResult? refusal, string title, string text, string form) : this(refusal?.Problem.Status ?? 200, title, text, form) => Refusal = refusal;
+
+    /// <summary>Said at the top.</summary>
+    public ProblemResult? Refusal { get; init; }
+}

@@ -1,0 +1,97 @@
+// Signs in to a server of ours as the clients that JavaScript programs use, with the forms sent by fetch, and checks what they get.
+//   node openid.mjs openid-client|oauth4webapi < {"issuer", "client_id", "client_secret", "redirect_uri", "email", "password"}
+// Prints what /userinfo said; ends with another code than 0 when something is not as the client wants it.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
+
+// Where ./test installs them.
+const require = createRequire(new URL("../../artifacts/tools/", import.meta.url));
+const load = (name) => import(pathToFileURL(require.resolve(name)));
+const { createRemoteJWKSet, jwtVerify } = await load("jose");
+const to = JSON.parse(readFileSync(0, "utf8"));
+const scope = "openid profile email offline_access";
+
+const cookies = new Map();
+async function visit(url, form) {
+  const answer = await fetch(url, {
+    method: form ? "POST" : "GET",
+    body: form && new URLSearchParams(form),
+    redirect: "manual",
+    headers: { accept: "text/html", cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join("; ") },
+  });
+  for (const cookie of answer.headers.getSetCookie()) {
+    const [, name, value] = /^([^=]+)=([^;]*)/.exec(cookie);
+    cookies.set(name, value);
+  }
+  return answer;
+}
+
+// What a person does in front of the pages: signs in, and allows.
+async function signIn(url) {
+  let [at, answer] = [url, await visit(url)];
+  for (const filled of [{ email: to.email, password: to.password, action: "sign-in" }, { action: "allow" }]) {
+    assert.equal(answer.status, 200);
+    const html = await answer.text();
+    const plain = (text) => text.replaceAll("&quot;", '"').replaceAll("&#39;", "'").replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");
+    const form = Object.fromEntries([...html.matchAll(/<input type="hidden" name="([^"]*)" value="([^"]*)">/g)].map(([, name, value]) => [plain(name), plain(value)]));
+    at = new URL(/<form method="post" action="([^"]*)">/.exec(html)[1], at);
+    answer = await visit(at, { ...form, ...filled });
+  }
+  assert.equal(answer.status, 302, await answer.text());
+  return new URL(answer.headers.get("location"));
+}
+
+async function checkIdToken(token, jwks, nonce) {
+  const { payload, protectedHeader } = await jwtVerify(token, createRemoteJWKSet(new URL(jwks)), { issuer: to.issuer, audience: to.client_id });
+  assert.equal(protectedHeader.alg, "ES256");
+  assert.equal(payload.nonce, nonce);
+  return payload;
+}
+
+const flows = {
+  async "openid-client"() {
+    const oidc = await load("openid-client");
+    const config = await oidc.discovery(new URL(to.issuer), to.client_id, to.client_secret, undefined, { execute: [oidc.allowInsecureRequests] });
+    const [verifier, state, nonce] = [oidc.randomPKCECodeVerifier(), oidc.randomState(), oidc.randomNonce()];
+    const url = oidc.buildAuthorizationUrl(config, {
+      redirect_uri: to.redirect_uri, scope, state, nonce, code_challenge: await oidc.calculatePKCECodeChallenge(verifier), code_challenge_method: "S256",
+    });
+    const tokens = await oidc.authorizationCodeGrant(config, await signIn(url), { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce, idTokenExpected: true });
+    const { sub } = await checkIdToken(tokens.id_token, config.serverMetadata().jwks_uri, nonce);
+    const user = await oidc.fetchUserInfo(config, tokens.access_token, sub);
+    const next = await oidc.refreshTokenGrant(config, tokens.refresh_token);
+    assert.equal((await oidc.tokenIntrospection(config, next.access_token)).active, true);
+    await oidc.tokenRevocation(config, next.refresh_token);
+    assert.equal((await oidc.tokenIntrospection(config, next.access_token)).active, false);
+    await assert.rejects(oidc.refreshTokenGrant(config, next.refresh_token), { error: "invalid_grant" });
+    return user;
+  },
+
+  async oauth4webapi() {
+    const oauth = await load("oauth4webapi");
+    const insecure = { [oauth.allowInsecureRequests]: true };
+    const issuer = new URL(to.issuer);
+    const server = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, { ...insecure, algorithm: "oauth2" }));
+    const [client, authentication] = [{ client_id: to.client_id }, oauth.ClientSecretBasic(to.client_secret)];
+    const [verifier, state, nonce] = [oauth.generateRandomCodeVerifier(), oauth.generateRandomState(), oauth.generateRandomNonce()];
+    const url = new URL(server.authorization_endpoint);
+    url.search = new URLSearchParams({
+      client_id: to.client_id, redirect_uri: to.redirect_uri, response_type: "code", scope, state, nonce,
+      code_challenge: await oauth.calculatePKCECodeChallenge(verifier), code_challenge_method: "S256",
+    });
+    const parameters = oauth.validateAuthResponse(server, client, await signIn(url), state);
+    const tokens = await oauth.processAuthorizationCodeResponse(server, client,
+      await oauth.authorizationCodeGrantRequest(server, client, authentication, parameters, to.redirect_uri, verifier, insecure), { expectedNonce: nonce, requireIdToken: true });
+    const { sub } = await checkIdToken(tokens.id_token, server.jwks_uri, nonce);
+    const user = await oauth.processUserInfoResponse(server, client, sub, await oauth.userInfoRequest(server, client, tokens.access_token, insecure));
+    const next = await oauth.processRefreshTokenResponse(server, client, await oauth.refreshTokenGrantRequest(server, client, authentication, tokens.refresh_token, insecure));
+    await oauth.processRevocationResponse(await oauth.revocationRequest(server, client, authentication, next.refresh_token, insecure));
+    const seen = await oauth.processIntrospectionResponse(server, client, await oauth.introspectionRequest(server, client, authentication, next.access_token, insecure));
+    assert.equal(seen.active, false);
+    return user;
+  },
+};
+
+console.log(JSON.stringify(await flows[process.argv[2]]()));
