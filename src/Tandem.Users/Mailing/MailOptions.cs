@@ -1,5 +1,5 @@
 using System.ComponentModel.DataAnnotations;
-using MimeKit;
+using System.Net.Mail;
 using Tandem.Core.Configuration;
 
 namespace Tandem.Users.Mailing;
@@ -46,7 +46,8 @@ public sealed class MailOptions
     /// <exception cref="ConfigurationException">The settings contradict each other; the message never has the password.</exception>
     internal void Check()
     {
-        if (!MailboxAddress.TryParse(From, out _))
+        // The default is right; the framework's parser, so that the start loads nothing of what sends mail.
+        if (From != NoOne && !MailAddress.TryCreate(From, out _))
             throw new ConfigurationException($"Mail:From must be an address, like \"Shop <no-reply@example.com>\"; it is \"{From}\".");
         if (Host is not null && From == NoOne)
             throw new ConfigurationException("Mail:From is missing: set it to the address that mails are from.");

@@ -23,7 +23,8 @@ sealed class MailSender(MailOptions options, DataDirectory data, TimeProvider cl
     /// <exception cref="IOException">The server does not take it now; try again. What else is thrown says that it cannot be reached.</exception>
     public async Task SendAsync(Mail mail, Guid id, CancellationToken ct)
     {
-        var from = MailboxAddress.Parse(options.From);
+        var named = new System.Net.Mail.MailAddress(options.From); // MailOptions.Check has read it the same way
+        var from = new MailboxAddress(named.DisplayName, named.Address);
         using var message = new MimeMessage
         {
             From = { from },

@@ -162,7 +162,9 @@ public sealed class ClientAuditTests(OpenIdFixture fixture) : IClassFixture<Open
     static Task<HttpResponseMessage> RevokeAsync(TestApp app, TestClient client, JsonElement tokens) => app.Http.PostAsync("/revoke",
         new FormUrlEncodedContent(new Dictionary<string, string>
         {
-            ["token"] = tokens.GetProperty("access_token").GetString()!, ["client_id"] = client.Id, ["client_secret"] = client.Secret!,
+            ["token"] = tokens.GetProperty("access_token").GetString()!,
+            ["client_id"] = client.Id,
+            ["client_secret"] = client.Secret!,
         }), Ct);
 
     /// <summary>The oldest first.</summary>
