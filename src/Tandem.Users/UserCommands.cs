@@ -144,7 +144,7 @@ static class UserCommands
                 if (services.GetRequiredService<CommonPasswordCheck>().IsCommon(password))
                     return Refuse(parsed, $"password {CommonPasswordCheck.Message}", WrongUse);
                 var hash = await services.GetRequiredService<Passwords>().HashAsync(password, ct);
-                if (!await services.GetRequiredService<UserTable>().ChangePasswordAsync(account.Id, hash, services.GetRequiredService<TimeProvider>().UtcNow(), Origin.Operator, ct))
+                if (!await services.GetRequiredService<Ownership>().ChangePasswordAsync(account.Id, hash, services.GetRequiredService<TimeProvider>().UtcNow(), Origin.Operator, ct))
                     return Refuse(parsed, UserProblems.NotFound.Detail);
                 Out(parsed).WriteLine($"The password of {account.Email} is changed and its sessions have ended");
                 return 0;

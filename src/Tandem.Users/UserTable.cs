@@ -1,20 +1,17 @@
-using System.Globalization;
 using Tandem.Core.Contracts;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
-using Tandem.Users.Hashes;
-using Tandem.Users.Mailing;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
 
 namespace Tandem.Users;
 
 /// <summary>The accounts and what happens to them.</summary>
-sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable tickets, Letters letters)
+sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable tickets)
 {
     /// <summary>Runs before every other: what else a write finds out about the account stays true until it commits, on either engine.</summary>
-    static Sql Locked(long id) => $"update users_accounts set id = id where id = {id} returning id, email, name, created_at, is_active, is_administrator";
+    public static Sql Locked(long id) => $"update users_accounts set id = id where id = {id} returning id, email, name, created_at, is_active, is_administrator";
 
     public Task<Account?> FindAsync(long id, CancellationToken ct) =>
         db.FindAsync<Account>($"select id, email, name, created_at, is_active, is_administrator from users_accounts where id = {id}", ct);
@@ -134,7 +131,11 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
     {
         var id = after.Id;
         if (hasNewPassword)
+        {
             await trail.AddAsync(tx, AuditEvents.PasswordChanged, origin, id, now, reason);
+            await TicketTable.DropAsync(tx, id);
+        }
+
         if (after.IsActive != before.IsActive)
             await trail.AddAsync(tx, after.IsActive ? AuditEvents.UserActivated : AuditEvents.UserDeactivated, origin, id, now, reason);
         if (after.IsAdministrator != before.IsAdministrator)
@@ -163,104 +164,19 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
         await KeepAnAdministratorAsync(tx, account, ct);
         await trail.AddAsync(tx, AuditEvents.UserDeleted, origin, id, now);
         await sessions.EndAllAsync(tx, id, "deleted", origin, now, ct);
-        await tx.ExecuteAsync($"delete from users_consents where account_id = {id}", ct);
-        await TicketTable.DropAsync(tx, id);
-        await ForgetSecondStepAsync(tx, id);
+        await ForgetAsync(tx, id);
         await tx.ExecuteAsync($"delete from users_accounts where id = {id}", ct);
         await tx.PublishAsync(new UserDeleted(id), ct);
         return true;
     }, ct);
 
-    /// <summary>Sets another password and ends the account's sessions and keys: whoever knew the old one is out.</summary>
-    /// <param name="except">A session that goes on: the one that it is done with.</param>
-    /// <returns>False when there is no such account.</returns>
-    public Task<bool> ChangePasswordAsync(long id, string hash, DateTime now, Origin origin, CancellationToken ct, Guid? except = null) => db.InTransactionAsync(async tx =>
+    /// <summary>Removes what belongs to an account beside its sessions: the second step, what was mailed, what clients were allowed.</summary>
+    /// <returns>True when the second step was on.</returns>
+    public static async Task<bool> ForgetAsync(Transaction tx, long id)
     {
-        if (await tx.FindAsync<string>($"update users_accounts set password_hash = {hash} where id = {id} returning email", ct) is not { } email)
-            return false;
-        await PasswordChangedAsync(tx, id, email, now, origin, null, except);
-        return true;
-    }, ct);
-
-    /// <summary>Sets another password with the link of a mail. It also shows that the mailbox is the person's own.</summary>
-    /// <returns>False when the link opens nothing.</returns>
-    public Task<bool> ResetPasswordAsync(string link, string hash, DateTime now, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>
-    {
-        if (await tickets.UseLinkAsync(tx, TicketPurpose.Reset, link) is not { } used)
-            return false;
-        var email = await tx.FindAsync<string>($"update users_accounts set password_hash = {hash} where id = {used.AccountId} and email = {used.Email} and is_active returning email", ct);
-        if (email is null)
-            return false;
-        await VerifiedAsync(tx, used.AccountId, email, origin, now);
-        await PasswordChangedAsync(tx, used.AccountId, email, now, origin, "by mail", null);
-        return true;
-    }, ct);
-
-    async Task PasswordChangedAsync(Transaction tx, long id, string email, DateTime now, Origin origin, string? reason, Guid? except)
-    {
-        await trail.AddAsync(tx, AuditEvents.PasswordChanged, origin, id, now, reason);
-        await sessions.EndAllAsync(tx, id, "password changed", origin, now, CancellationToken.None, except);
+        await tx.ExecuteAsync($"delete from users_consents where account_id = {id}", CancellationToken.None);
         await TicketTable.DropAsync(tx, id);
-        await NoticeAsync(tx, email, "Your password was changed", now);
-    }
-
-    /// <summary>Asks for another e-mail: the new address is mailed a link, the old one is told.</summary>
-    public Task AskForEmailAsync(long id, string email, Request request, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
-    {
-        if (await tx.FindAsync<Account>(Locked(id), ct) is not { } account)
-            return;
-        await tickets.AskAsync(tx, TicketPurpose.Change, email, id, request, null);
-        await NoticeAsync(tx, account.Email, $"Another e-mail address was asked for: {Fold(email)}", now);
-    }, ct);
-
-    /// <summary>Uses the link of a mail that shows that an e-mail is the person's own; of a change, makes it the account's.</summary>
-    /// <returns>False when the link opens nothing.</returns>
-    /// <exception cref="ProblemException">Somebody else has the e-mail meanwhile.</exception>
-    public Task<bool> ConfirmEmailAsync(string link, DateTime now, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>
-    {
-        if (await tickets.UseLinkAsync(tx, TicketPurpose.Verify, link) is { Email: { } shown } verified)
-            return await VerifiedAsync(tx, verified.AccountId, shown, origin, now);
-        if (await tickets.UseLinkAsync(tx, TicketPurpose.Change, link) is not { Email: { } email } used || await tx.FindAsync<Account>(Locked(used.AccountId), ct) is not { IsActive: true } account)
-            return false;
-        if (await tx.FindAsync<long>($"select count(*) from users_accounts where email = {email} and id <> {account.Id}", ct) > 0)
-            throw new ProblemException(UserProblems.EmailTaken);
-        await tx.ExecuteAsync($"update users_accounts set email = {email}, email_verified_at = {now} where id = {account.Id}", ct);
-        await trail.AddAsync(tx, AuditEvents.EmailChanged, origin, account.Id, now);
-        await TicketTable.DropAsync(tx, account.Id);
-        await tx.PublishAsync(new UserEmailChanged(account.Id), ct);
-        foreach (var to in (string[])[account.Email, email])
-            await NoticeAsync(tx, to, $"The e-mail address was changed from {account.Email} to {email}", now);
-        return true;
-    }, ct);
-
-    /// <summary>Notes that the mailbox is the person's own.</summary>
-    /// <returns>False when the account has another e-mail by now.</returns>
-    public async Task<bool> VerifiedAsync(Transaction tx, long id, string email, Origin origin, DateTime now)
-    {
-        if (await tx.ExecuteAsync($"update users_accounts set email_verified_at = {now} where id = {id} and email = {email} and email_verified_at is null", CancellationToken.None) == 1)
-        {
-            await trail.AddAsync(tx, AuditEvents.EmailVerified, origin, id, now);
-            return true;
-        }
-
-        return await tx.FindAsync<long>($"select count(*) from users_accounts where id = {id} and email = {email}", CancellationToken.None) == 1;
-    }
-
-    /// <summary>
-    /// Notes that the mailbox is the person's own because a mailed code or link signs in. Whoever made the account without having shown that may have been somebody else, waiting for its owner to come: his
-    /// password, second step, sessions and keys go. Where e-mails are not verified at all, nobody has shown anything, and everything stays.
-    /// </summary>
-    /// <returns>False when the account has another e-mail by now.</returns>
-    public async Task<bool> SignsInByMailAsync(Transaction tx, long id, string email, bool verifies, Origin origin, DateTime now)
-    {
-        if (verifies && await tx.ExecuteAsync($"update users_accounts set password_hash = {StoredHash.None} where id = {id} and email = {email} and email_verified_at is null", CancellationToken.None) == 1)
-        {
-            await ForgetSecondStepAsync(tx, id);
-            await trail.AddAsync(tx, AuditEvents.PasswordChanged, origin, id, now, "set before the e-mail was confirmed");
-            await sessions.EndAllAsync(tx, id, "opened before the e-mail was confirmed", origin, now, CancellationToken.None);
-        }
-
-        return await VerifiedAsync(tx, id, email, origin, now);
+        return await ForgetSecondStepAsync(tx, id);
     }
 
     /// <summary>Removes the authenticator app and the recovery codes.</summary>
@@ -271,10 +187,6 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
         return await tx.FindAsync<bool>($"delete from users_totp where account_id = {id} returning confirmed_at is not null", CancellationToken.None);
     }
 
-    /// <summary>Tells the person what happened to the account, so that whoever did it cannot hide it.</summary>
-    public Task NoticeAsync(Transaction tx, string email, string what, DateTime now) =>
-        tx.MailAsync(letters.Write(email, "notice", ("what", what), ("when", now.ToString("yyyy-MM-dd HH:mm 'UTC'", CultureInfo.InvariantCulture))), CancellationToken.None);
-
     /// <exception cref="ProblemException">It is the last active administrator.</exception>
     public static async Task KeepAnAdministratorAsync(Transaction tx, Account account, CancellationToken ct)
     {
@@ -283,7 +195,7 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
             throw new ProblemException(UserProblems.LastAdministrator);
     }
 
-    static string Fold(string email) => email.ToLowerInvariant();
+    public static string Fold(string email) => email.ToLowerInvariant();
 }
 
 /// <summary>A row without its hash.</summary>

@@ -35,6 +35,7 @@ public sealed class UsersModule : Module
         if (options.KeyLifetime > options.MaxKeyLifetime)
             throw new ConfigurationException($"Users:KeyLifetime ({options.KeyLifetime}) must not be above Users:MaxKeyLifetime ({options.MaxKeyLifetime}).");
         module.Services.AddSingleton<UserTable>();
+        module.Services.AddSingleton<Ownership>();
         module.Services.AddSingleton<ImportTable>();
         module.Services.AddSingleton<Passwords>();
         new CommonPasswordCheck(options).CheckSettings();

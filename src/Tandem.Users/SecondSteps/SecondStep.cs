@@ -10,7 +10,7 @@ using Tandem.Users.Tokens;
 namespace Tandem.Users.SecondSteps;
 
 /// <summary>The second step of a sign-in: an authenticator app, and ten codes on paper for the day that it is lost.</summary>
-sealed class SecondStep(Db db, Keys keys, UserTable users, Sessions sessions, AuditTrail trail, IRateLimits limits, MailOptions mail, UsersOptions options, TimeProvider clock)
+sealed class SecondStep(Db db, Keys keys, Ownership ownership, Sessions sessions, AuditTrail trail, IRateLimits limits, MailOptions mail, UsersOptions options, TimeProvider clock)
 {
     public const int RecoveryCodes = 10;
 
@@ -54,7 +54,7 @@ sealed class SecondStep(Db db, Keys keys, UserTable users, Sessions sessions, Au
                 return null;
             await ReplaceCodesAsync(tx, account.Id, codes);
             await trail.AddAsync(tx, AuditEvents.SecondStepOn, origin, account.Id, now);
-            await users.NoticeAsync(tx, account.Email, "An authenticator app was set up", now);
+            await ownership.NoticeAsync(tx, account.Email, "An authenticator app was set up", now);
             return codes;
         }, ct);
     }
@@ -66,7 +66,7 @@ sealed class SecondStep(Db db, Keys keys, UserTable users, Sessions sessions, Au
         if (!await UserTable.ForgetSecondStepAsync(tx, account.Id))
             return false;
         await trail.AddAsync(tx, AuditEvents.SecondStepOff, origin, account.Id, now);
-        await users.NoticeAsync(tx, account.Email, "The authenticator app was removed", now);
+        await ownership.NoticeAsync(tx, account.Email, "The authenticator app was removed", now);
         return true;
     }, ct);
 
@@ -156,7 +156,7 @@ sealed class SecondStep(Db db, Keys keys, UserTable users, Sessions sessions, Au
         await trail.AddAsync(tx, AuditEvents.RecoveryCodeUsed, origin, accountId, now);
         var left = await tx.FindAsync<int>($"select count(*) from users_recovery_codes where account_id = {accountId}", CancellationToken.None);
         if (await tx.FindAsync<string>($"select email from users_accounts where id = {accountId}", CancellationToken.None) is { } email)
-            await users.NoticeAsync(tx, email, $"A recovery code was used; {left} are left", now);
+            await ownership.NoticeAsync(tx, email, $"A recovery code was used; {left} are left", now);
         return true;
     }
 

@@ -85,19 +85,19 @@ static class SecondStepEndpoints
         return TypedResults.NoContent();
     }
 
-    static async Task<Results<NoContent, ProblemResult>> ChangePassword(NewPassword body, Caller caller, Origin origin, UserTable users, Passwords passwords, CommonPasswordCheck common, TimeProvider clock,
+    static async Task<Results<NoContent, ProblemResult>> ChangePassword(NewPassword body, Caller caller, Origin origin, Ownership ownership, Passwords passwords, CommonPasswordCheck common, TimeProvider clock,
         CancellationToken ct)
     {
         common.Refuse(body.Password);
         var hash = await passwords.HashAsync(body.Password, ct);
-        return await users.ChangePasswordAsync(caller.AccountId, hash, clock.UtcNow(), origin, ct, caller.SessionId) ? TypedResults.NoContent() : Problem.Of(UserProblems.NotFound);
+        return await ownership.ChangePasswordAsync(caller.AccountId, hash, clock.UtcNow(), origin, ct, caller.SessionId) ? TypedResults.NoContent() : Problem.Of(UserProblems.NotFound);
     }
 
-    static async Task<Results<Accepted, ProblemResult>> ChangeEmail(EmailWanted body, Caller caller, HttpContext context, MailAllowance allowance, UserTable users, TimeProvider clock, CancellationToken ct)
+    static async Task<Results<Accepted, ProblemResult>> ChangeEmail(EmailWanted body, Caller caller, HttpContext context, MailAllowance allowance, Ownership ownership, TimeProvider clock, CancellationToken ct)
     {
         if (await allowance.RefuseAsync(context) is { } refusal)
             return refusal;
-        await users.AskForEmailAsync(caller.AccountId, body.Email, MailedEndpoints.RequestOf(context), clock.UtcNow(), ct);
+        await ownership.AskForEmailAsync(caller.AccountId, body.Email, MailedEndpoints.RequestOf(context), clock.UtcNow(), ct);
         return TypedResults.Accepted((string?)null);
     }
 

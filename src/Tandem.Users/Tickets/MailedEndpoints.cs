@@ -28,7 +28,7 @@ static class MailedEndpoints
     static async Task<Results<Accepted, ProblemResult>> AskForPassword(EmailWanted body, HttpContext context, MailAllowance allowance, TicketTable tickets, CancellationToken ct) =>
         await allowance.RefuseAsync(context) is { } refusal ? refusal : await AskAsync(TicketPurpose.Reset, body, context, tickets, ct);
 
-    static async Task<Results<NoContent, ProblemResult>> ResetPassword(NewPasswordByMail body, Origin origin, TicketTable tickets, UserTable users, Passwords passwords,
+    static async Task<Results<NoContent, ProblemResult>> ResetPassword(NewPasswordByMail body, Origin origin, TicketTable tickets, Ownership ownership, Passwords passwords,
         CommonPasswordCheck common, TimeProvider clock, CancellationToken ct)
     {
         // Before the expensive hash; the transaction decides. Nothing can be guessed here, but whoever tries is not to keep the cores busy.
@@ -36,14 +36,14 @@ static class MailedEndpoints
             return Problem.Of(UserProblems.LinkInvalid);
         common.Refuse(body.Password);
         var hash = await passwords.HashAsync(body.Password, ct);
-        return await users.ResetPasswordAsync(body.Token, hash, clock.UtcNow(), origin, ct) ? TypedResults.NoContent() : Problem.Of(UserProblems.LinkInvalid);
+        return await ownership.ResetPasswordAsync(body.Token, hash, clock.UtcNow(), origin, ct) ? TypedResults.NoContent() : Problem.Of(UserProblems.LinkInvalid);
     }
 
     static async Task<Results<Accepted, ProblemResult>> AskForVerification(EmailWanted body, HttpContext context, MailAllowance allowance, TicketTable tickets, CancellationToken ct) =>
         await allowance.RefuseAsync(context) is { } refusal ? refusal : await AskAsync(TicketPurpose.Verify, body, context, tickets, ct);
 
-    static async Task<Results<NoContent, ProblemResult>> ConfirmEmail(MailedToken body, Origin origin, UserTable users, TimeProvider clock, CancellationToken ct) =>
-        await users.ConfirmEmailAsync(body.Token, clock.UtcNow(), origin, ct) ? TypedResults.NoContent() : Problem.Of(UserProblems.LinkInvalid);
+    static async Task<Results<NoContent, ProblemResult>> ConfirmEmail(MailedToken body, Origin origin, Ownership ownership, TimeProvider clock, CancellationToken ct) =>
+        await ownership.ConfirmEmailAsync(body.Token, clock.UtcNow(), origin, ct) ? TypedResults.NoContent() : Problem.Of(UserProblems.LinkInvalid);
 
     static async Task<Results<Accepted<CodeAsked>, ProblemResult>> AskForCode(EmailWanted body, HttpContext context, MailAllowance allowance, TicketTable tickets, UsersOptions options, CancellationToken ct)
     {

@@ -28,7 +28,7 @@ static class MailedPages
     static async Task<IResult> ShowPassword(HttpContext context, TicketTable tickets, MailOptions mail, string? token = null, CancellationToken ct = default) =>
         await tickets.PurposeOfAsync(token ?? "", ct) == TicketPurpose.Reset ? Page(200, "Choose a new password", PasswordForm(token ?? "", mail, NoErrors)) : Gone(context);
 
-    static async Task<IResult> SetPassword(HttpContext context, TicketTable tickets, UserTable users, Passwords passwords, CommonPasswordCheck common, MailOptions mail,
+    static async Task<IResult> SetPassword(HttpContext context, TicketTable tickets, Ownership ownership, Passwords passwords, CommonPasswordCheck common, MailOptions mail,
         TimeProvider clock, CancellationToken ct)
     {
         var form = await FormOf(context);
@@ -41,7 +41,7 @@ static class MailedPages
         if (errors.Count > 0)
             return Page(422, "Choose a new password", PasswordForm(body.Token, mail, errors));
         var hash = await passwords.HashAsync(body.Password, ct);
-        return await users.ResetPasswordAsync(body.Token, hash, clock.UtcNow(), Origin.Of(context), ct)
+        return await ownership.ResetPasswordAsync(body.Token, hash, clock.UtcNow(), Origin.Of(context), ct)
             ? Page(200, "Your password is changed", $"<p>You are signed out of {Encode(mail.Product)} everywhere. Sign in with the new password.</p>")
             : Gone(context);
     }
@@ -55,10 +55,10 @@ static class MailedPages
             </form>
             """) : Gone(context);
 
-    static async Task<IResult> ConfirmEmail(HttpContext context, UserTable users, MailOptions mail, TimeProvider clock, CancellationToken ct)
+    static async Task<IResult> ConfirmEmail(HttpContext context, Ownership ownership, MailOptions mail, TimeProvider clock, CancellationToken ct)
     {
         var form = await FormOf(context);
-        return await users.ConfirmEmailAsync(form["token"].ToString(), clock.UtcNow(), Origin.Of(context), ct)
+        return await ownership.ConfirmEmailAsync(form["token"].ToString(), clock.UtcNow(), Origin.Of(context), ct)
             ? Page(200, "Your e-mail address is confirmed", $"<p>Go on at {Encode(mail.Product)}; you may close this page.</p>")
             : Gone(context);
     }

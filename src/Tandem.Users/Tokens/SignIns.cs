@@ -3,15 +3,14 @@ using Tandem.Core;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
-using Tandem.Users.Mailing;
 using Tandem.Users.SecondSteps;
 using Tandem.Users.Tickets;
 
 namespace Tandem.Users.Tokens;
 
 /// <summary>Every way in, for <c>POST /token</c> and for the pages of a sign-in: what somebody shows is checked here, counted against the same limits, and opens the session.</summary>
-sealed class SignIns(Db db, UserTable users, Passwords passwords, Sessions sessions, TicketTable tickets, SecondStep secondStep, SignInLimits limits, FailedSignIns failures, UsersOptions options,
-    MailOptions mail, TimeProvider clock)
+sealed class SignIns(Db db, UserTable users, Ownership ownership, Passwords passwords, Sessions sessions, TicketTable tickets, SecondStep secondStep, SignInLimits limits,
+    FailedSignIns failures, TimeProvider clock)
 {
     // Asked about like an account: also who is put off must not see in the time whether there is one.
     const long Nobody = 0;
@@ -104,7 +103,7 @@ sealed class SignIns(Db db, UserTable users, Passwords passwords, Sessions sessi
         {
             var used = await use(tx);
             // The mailbox is the person's own: the mail was read there.
-            return used is { Email: { } email } && await users.SignsInByMailAsync(tx, used.AccountId, email, options.Verification(mail) != EmailVerification.Off, origin, clock.UtcNow()) ? used : null;
+            return used is { Email: { } email } && await ownership.SignsInByMailAsync(tx, used.AccountId, email, origin, clock.UtcNow()) ? used : null;
         }, ct);
         return used is null ? Nothing : await sessions.SignInAsync(new Proof(used.AccountId, Methods.Email), address, origin, clock.UtcNow(), ct);
     }
