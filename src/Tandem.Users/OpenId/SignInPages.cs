@@ -106,8 +106,8 @@ sealed class SignInPages(SignIns signIns, SecondStep secondStep, TicketTable tic
         """);
 
     static FormPage Unverified(string email, ProblemResult? refused) => new(refused, "Confirm your e-mail address first",
-        $"<p>A mail with a link was sent to <strong>{Encode(email)}</strong> when the account was made. Open the link, then sign in. Is it lost, or too old? Then have it sent again.</p>",
-        Hidden("email", email) + Button("switch", "Go on to the sign-in") + Button("verify", "Send the mail again", isSecond: true));
+        $"<p>Open the link in the mail to <strong>{Encode(email)}</strong>, then sign in. If there is none, or its link has expired, have one sent.</p>",
+        Hidden("email", email) + Button("switch", "Go on to the sign-in") + Button("verify", "Send a mail", isSecond: true));
 
     static FormPage Forgotten(string email, IReadOnlyDictionary<string, string[]> errors, ProblemResult? refused) => new(errors.Count > 0 ? 422 : refused?.Problem.Status ?? 200, "Forgot your password?",
         "<p>We mail you a link to set a new one.</p>", Field("email", "E-mail", "email", email.Length <= 254 ? email : "", "username", "", errors) + Button("reset", "Send the link") + Button("switch", "Back", isSecond: true))

@@ -157,7 +157,7 @@ public sealed class FirstAdministratorTests
 
     static Task<string?> NoticeAsync(TestApp app) => app.Services.GetServices<IStartNotice>().OfType<Tandem.Users.SetupLink>().Single().LineAsync("http://here", Ct);
 
-    static async Task<string> TokenAsync(TestApp app)
+    internal static async Task<string> TokenAsync(TestApp app)
     {
         var line = await NoticeAsync(app) ?? "";
         Assert.StartsWith("first    http://here/setup?token=", line);

@@ -23,32 +23,6 @@ public sealed class SecondStepTests
     static async Task<string> HandleAsync(TestApp app, string email) =>
         (await (await app.PostTokenAsync(email)).ShouldBeProblemAsync(403, "users/second-step-wanted")).GetProperty("handle").GetString()!;
 
-    /// <summary>Sets an app up, as an authenticator does it.</summary>
-    static async Task<Authenticator> SetUpAsync(Person person, FakeTimeProvider clock)
-    {
-        var setup = await (await person.Http.PostAsync("/auth/totp", null, Ct)).JsonAsync();
-        var app = new Authenticator(setup.GetProperty("secret").GetString()!, clock);
-        app.RecoveryCodes = [.. (await (await person.Http.PostAsJsonAsync("/auth/totp/confirmation", new { code = app.Code }, Ct)).JsonAsync()).GetProperty("codes").EnumerateArray().Select(c => c.GetString()!)];
-        clock.Advance(TimeSpan.FromSeconds(30));
-        return app;
-    }
-
-    sealed class Authenticator(string base32, FakeTimeProvider clock)
-    {
-        public string[] RecoveryCodes { get; set; } = [];
-
-        /// <summary>Its own reading of the secret, not the program's.</summary>
-        public byte[] Secret { get; } = Decode(base32);
-
-        public string Code => Totp.CodeAt(Secret, Totp.StepAt(clock.GetUtcNow().UtcDateTime));
-
-        static byte[] Decode(string text)
-        {
-            var bits = string.Concat(text.Select(c => Convert.ToString("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".IndexOf(c), 2).PadLeft(5, '0')));
-            return [.. Enumerable.Range(0, bits.Length / 8).Select(i => Convert.ToByte(bits.Substring(i * 8, 8), 2))];
-        }
-    }
-
     /// <summary>RFC 6238, appendix B, and RFC 4226, appendix D.</summary>
     [Theory]
     [InlineData(59, 8, "94287082")]
@@ -89,7 +63,7 @@ public sealed class SecondStepTests
         await app.SignInAsync(person.Email);
         await (await person.Http.PostAsJsonAsync("/auth/totp/confirmation", new { code = "000000" }, Ct)).ShouldBeProblemAsync(400, "users/wrong-code");
 
-        var authenticator = await SetUpAsync(person, clock);
+        var authenticator = await Authenticator.SetUpAsync(person, clock);
 
         var asked = await app.PostTokenAsync(person.Email);
         var problem = await asked.ShouldBeProblemAsync(403, "users/second-step-wanted");
@@ -132,7 +106,7 @@ public sealed class SecondStepTests
         var clock = new FakeTimeProvider(Start);
         await using var app = await StartAsync(clock);
         using var person = await app.PersonAsync();
-        var authenticator = await SetUpAsync(person, clock);
+        var authenticator = await Authenticator.SetUpAsync(person, clock);
         var handles = new List<string>();
         for (var i = 0; i < 5; i++)
             handles.Add(await HandleAsync(app, person.Email));
@@ -157,7 +131,7 @@ public sealed class SecondStepTests
         var clock = new FakeTimeProvider(Start);
         await using var app = await StartAsync(clock);
         using var person = await app.PersonAsync();
-        var authenticator = await SetUpAsync(person, clock);
+        var authenticator = await Authenticator.SetUpAsync(person, clock);
         clock.Advance(TimeSpan.FromMinutes(5));
 
         var code = Totp.CodeAt(authenticator.Secret, Totp.StepAt(clock.GetUtcNow().UtcDateTime.AddSeconds(seconds)));
@@ -171,7 +145,7 @@ public sealed class SecondStepTests
         var clock = new FakeTimeProvider(Start);
         await using var app = await StartAsync(clock);
         using var person = await app.PersonAsync();
-        var authenticator = await SetUpAsync(person, clock);
+        var authenticator = await Authenticator.SetUpAsync(person, clock);
         Assert.Equal(SecondStep.RecoveryCodes, authenticator.RecoveryCodes.Distinct().Count());
         Assert.All(authenticator.RecoveryCodes, c => Assert.Matches("^[a-z2-7]{4}(-[a-z2-7]{4}){3}$", c));
         var code = authenticator.RecoveryCodes[0];
@@ -196,7 +170,7 @@ public sealed class SecondStepTests
         var clock = new FakeTimeProvider(Start);
         await using var app = await StartAsync(clock);
         using var person = await app.PersonAsync();
-        var authenticator = await SetUpAsync(person, clock);
+        var authenticator = await Authenticator.SetUpAsync(person, clock);
         var asked = await (await app.Http.PostAsJsonAsync("/auth/code", new { email = person.Email }, Ct)).JsonAsync(202);
         var code = (await app.MailAsync(person.Email, "is your code")).Code;
 
@@ -213,7 +187,7 @@ public sealed class SecondStepTests
         var clock = new FakeTimeProvider(Start);
         await using var app = await StartAsync(clock, "--Users:CodeFailuresPerDay", "8");
         using var person = await app.PersonAsync();
-        var authenticator = await SetUpAsync(person, clock);
+        var authenticator = await Authenticator.SetUpAsync(person, clock);
         var handle = await HandleAsync(app, person.Email);
         for (var i = 0; i < TicketTable.MaxAttempts; i++)
             await (await GrantAsync(app, handle, "000000")).ShouldBeProblemAsync(400, "users/wrong-code");
@@ -237,8 +211,8 @@ public sealed class SecondStepTests
         await using var app = await StartAsync(clock);
         using var person = await app.PersonAsync();
         using var other = await app.PersonAsync();
-        var authenticator = await SetUpAsync(person, clock);
-        await SetUpAsync(other, clock);
+        var authenticator = await Authenticator.SetUpAsync(person, clock);
+        await Authenticator.SetUpAsync(other, clock);
 
         var stored = await app.Db.FindAsync<byte[]>($"select secret from users_totp where account_id = {person.Id}", Ct);
         Assert.False(stored.AsSpan().IndexOf(authenticator.Secret) >= 0);
@@ -254,14 +228,14 @@ public sealed class SecondStepTests
         using var person = await app.PersonAsync();
         await (await person.Http.DeleteAsync("/auth/totp", Ct)).ShouldBeProblemAsync(404, "users/second-step-is-off");
         await (await person.Http.PostAsync("/auth/recovery-codes", null, Ct)).ShouldBeProblemAsync(404, "users/second-step-is-off");
-        await SetUpAsync(person, clock);
+        await Authenticator.SetUpAsync(person, clock);
         await (await person.Http.PostAsync("/auth/totp", null, Ct)).ShouldBeProblemAsync(409, "users/second-step-is-on");
 
         await (await person.Http.DeleteAsync("/auth/totp", Ct)).JsonlessAsync(204);
         await app.SignInAsync(person.Email);
         await app.MailAsync(person.Email, "The authenticator app was removed");
 
-        await SetUpAsync(person, clock);
+        await Authenticator.SetUpAsync(person, clock);
         await (await person.Http.DeleteAsync($"/users/{person.Id}", Ct)).JsonlessAsync(204);
         Assert.Equal(0, await app.Db.FindAsync<long>($"select (select count(*) from users_totp) + (select count(*) from users_recovery_codes)", Ct));
     }
@@ -309,7 +283,7 @@ public sealed class SecondStepTests
         var mailed = (await app.MailAsync(person.Email, "is your code")).Code;
         await (await ConfirmAsync(new { handle = asked.GetProperty("handle").GetString(), code = "0000" })).ShouldBeProblemAsync(400, "users/wrong-code");
         await (await ConfirmAsync(new { handle = asked.GetProperty("handle").GetString(), code = mailed })).JsonlessAsync(204);
-        var authenticator = await SetUpAsync(person, clock);
+        var authenticator = await Authenticator.SetUpAsync(person, clock);
 
         await (await ConfirmAsync(new { password = TestUsers.Password })).ShouldBeProblemAsync(403, "users/second-step-wanted");
         await (await ConfirmAsync(new { code = "000000" })).ShouldBeProblemAsync(400, "users/wrong-code");
@@ -330,18 +304,6 @@ public sealed class SecondStepTests
         await (await person.Http.GetAsync("/sessions", Ct)).JsonAsync();
         await (await elsewhere.GetAsync("/sessions", Ct)).ShouldBeProblemAsync(401, "http/unauthorized");
         await app.SignInAsync(person.Email, "another horse battery");
-    }
-
-    [Fact]
-    public async Task A_key_may_do_none_of_it()
-    {
-        await using var app = await TestApp.StartAsync();
-        using var person = await app.PersonAsync();
-        using var key = app.With((await (await person.Http.PostAsJsonAsync("/keys", new { name = "k" }, Ct)).JsonAsync(201)).GetProperty("key").GetString()!);
-
-        await (await key.PutAsJsonAsync("/auth/password", new { password = "another horse battery" }, Ct)).ShouldBeProblemAsync(403, "users/session-wanted");
-        await (await key.PostAsync("/auth/totp", null, Ct)).ShouldBeProblemAsync(403, "users/session-wanted");
-        await (await key.GetAsync("/auth/me", Ct)).ShouldBeProblemAsync(403, "users/session-wanted");
     }
 
     static async Task<JsonElement> RefreshAsync(TestApp app, JsonElement tokens) => await (await app.PostTokenAsync(
