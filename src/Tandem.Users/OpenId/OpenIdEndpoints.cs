@@ -33,7 +33,7 @@ static class OpenIdEndpoints
 /// <param name="Sub">The account.</param>
 /// <param name="Name">With the scope profile.</param>
 /// <param name="Email">With the scope email.</param>
-/// <param name="EmailVerified">With the scope email. True: it was shown that the mailbox is theirs, where the account was imported from.</param>
+/// <param name="EmailVerified">With the scope email. True: it was shown that the mailbox is theirs.</param>
 public sealed record UserInfo(string Sub, string? Name, string? Email, bool? EmailVerified);
 
 /// <summary>The answer of /introspect; of a token that is not good it has nothing but <paramref name="Active"/>.</summary>

@@ -1,4 +1,5 @@
 using System.Buffers.Text;
+using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
@@ -275,10 +276,15 @@ public sealed class SecondStepPageTests
         Assert.True(page.Has("code"));
 
         Assert.Contains(ada.Email, (await browser.GetAsync(SignIn.Url(client))).Text);
+        var adas = browser.Cookies.GetAllCookies().Single();
+        using var copy = new TestBrowser(app);
+        copy.Cookies.Add(new Cookie(adas.Name, adas.Value, "/", adas.Domain));
         consent = await CodeAsync(browser, page, bobs.Code);
 
         Assert.Contains(bob.Email, consent.Text);
         Assert.Equal((0, 1), (await SignedInAsync(app, ada), await SignedInAsync(app, bob)));
+        // The cookie that stood for Ada stands for nobody.
+        Assert.True((await copy.GetAsync(SignIn.Url(client))).Has("password"));
     }
 
     static void ShouldSay(JsonElement tokens, long authTime, params string[] methods)
