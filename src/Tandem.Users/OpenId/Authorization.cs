@@ -14,7 +14,7 @@ namespace Tandem.Users.OpenId;
 
 /// <summary>
 /// What happens at /authorize. Its pages post back to it with the client's whole request, which is checked anew each time: between two requests nothing is
-/// kept, and there is nothing to be changed in a form that could not as well have been asked for in the first place.
+/// kept but the ticket of a sign-in that waits for its second step, and there is nothing to be changed in a form that could not as well have been asked for in the first place.
 /// </summary>
 sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers browsers, SignInPages pages, UserTable users, TimeProvider clock)
 {

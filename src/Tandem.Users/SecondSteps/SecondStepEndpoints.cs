@@ -33,7 +33,7 @@ static class SecondStepEndpoints
         own.MapPost("recovery-codes", RenewCodes).WithSummary("Ten new recovery codes in the place of the old ones").FreshSignIn().Answers(UserProblems.SecondStepIsOff);
     }
 
-    /// <summary>Wants a session whose person has shown who he is lately: whoever finds an open laptop does not take the account over. Of API keys and clients, see InPerson, no person is asked to be there.</summary>
+    /// <summary>Wants a session whose person has shown who he is lately: whoever finds an open laptop does not take the account over. Keys and clients pass, there is nobody behind them to be asked; what they may not do at all is InPerson as well.</summary>
     public static TBuilder FreshSignIn<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder => builder.AddEndpointFilter(static async (context, next) =>
     {
         var http = context.HttpContext;
