@@ -87,7 +87,7 @@ public sealed class InPersonTests
     public async Task Another_password_ends_what_clients_and_browsers_have(string how)
     {
         await using var app = await OpenIdFixture.StartAsync();
-        var client = await app.ClientAsync(scopes: ["openid", "api", "offline_access"]);
+        var client = await app.ClientAsync(isTrusted: false, scopes: ["openid", "api", "offline_access"]);
         using var person = await app.PersonAsync();
         using var browser = new TestBrowser(app);
         var tokens = await app.SignInAsync(client, person.Email, browser, "openid api offline_access");

@@ -80,6 +80,42 @@ public sealed class RealClientTests(OpenIdFixture fixture, Browser browser) : IC
         await page.CloseAsync();
     }
 
+    [Fact]
+    public async Task Whoever_has_a_second_step_shows_it_in_a_real_browser()
+    {
+        await using var app = await OpenIdFixture.StartAsync(null, "--Mail:OutboxPage", "true");
+        var client = await app.ClientAsync();
+        using var person = await app.PersonAsync();
+        var authenticator = await Authenticator.SetUpAsync(person, TimeProvider.System);
+
+        var (page, _) = await browser.OpenAsync(app);
+        // What it comes back to need not be there.
+        var back = new TaskCompletionSource<string>();
+        await page.RouteAsync("https://app.example.com/**", route =>
+        {
+            back.TrySetResult(route.Request.Url);
+            return route.FulfillAsync(new() { Body = "The shop" });
+        });
+        await page.GotoAsync(app.Address + SignIn.Url(client));
+        await page.GetByRole(AriaRole.Button, new() { Name = "Forgot your password?" }).ClickAsync();
+        await page.GetByLabel("E-mail").FillAsync(person.Email);
+        await ShotAsync(page, "forgotten");
+        await page.GetByRole(AriaRole.Button, new() { Name = "Back" }).ClickAsync();
+        await page.GetByLabel("E-mail").FillAsync(person.Email);
+        await page.GetByLabel("Password").FillAsync(TestUsers.Password);
+        await page.Keyboard.PressAsync("Enter");
+        await page.GetByLabel("Code").FillAsync("000000");
+        await page.Keyboard.PressAsync("Enter");
+        await Assertions.Expect(page.GetByRole(AriaRole.Alert)).ToContainTextAsync("The code is wrong");
+        await ShotAsync(page, "second-step");
+        await page.GetByLabel("Code").FillAsync(authenticator.RecoveryCodes[0]);
+        await page.Keyboard.PressAsync("Enter");
+
+        var code = Microsoft.AspNetCore.WebUtilities.QueryHelpers.ParseQuery(new Uri(await back.Task.WaitAsync(TimeSpan.FromSeconds(30), Ct)).Query)["code"].ToString();
+        await (await app.RedeemAsync(client, code)).JsonAsync();
+        await page.CloseAsync();
+    }
+
     static Task ShotAsync(IPage page, string name) => Environment.GetEnvironmentVariable("TANDEM_TEST_SHOTS") is { Length: > 0 } directory
         ? page.ScreenshotAsync(new() { Path = Path.Combine(directory, $"{name}.png") })
         : Task.CompletedTask;
