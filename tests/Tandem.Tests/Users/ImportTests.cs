@@ -262,9 +262,12 @@ public sealed class ImportTests(UsersFixture users) : IClassFixture<UsersFixture
         Assert.Equal("Ada L.", (await (await http.GetAsync($"/users/{id}", Ct)).JsonAsync()).GetProperty("name").GetString());
         Assert.Equal("csv: 2 read, 0 added, 0 updated, 2 as they were, 0 refused", Line(await ImportAsync(File("Ada L.", other, true), "--update")));
 
-        // Told to, also those; whoever was signed in by the one before is out.
+        // Told to, also those; whoever was signed in by the one before is out, and what was mailed before opens nothing.
+        await (await App.Http.PostAsJsonAsync("/auth/password/reset", new { email = ada }, Ct)).JsonlessAsync(202);
+        var token = (await App.MailAsync(ada, "A new password")).Token;
         Assert.Equal("csv: 2 read, 0 added, 2 updated, 0 as they were, 0 refused", Line(await ImportAsync(File("Ada L.", other, true), "--update-passwords")));
         await Eventually.TrueAsync(async () => (int)(await http.GetAsync($"/users/{id}", Ct)).StatusCode == 401, seconds: 5);
+        await (await App.Http.PostAsJsonAsync("/auth/password", new { token, password = "another horse battery" }, Ct)).ShouldBeProblemAsync(400, "users/link-invalid");
         await App.SignInAsync(ada, "7");
         await ImportAsync(File("Ada L.", other, false), "--update");
         await (await App.PostTokenAsync(ada, "7")).ShouldBeProblemAsync(400, "users/invalid-grant");
