@@ -129,6 +129,23 @@ public sealed class MailTests
     }
 
     [Fact]
+    public async Task A_server_that_has_mailed_nothing_has_loaded_nothing_of_what_mails()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "What a process has loaded is read from /proc.");
+        var data = Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));
+        await using var server = await Programs.ServeAsync(data, "--Mail:Host", "127.0.0.1", "--Mail:From", "Shop <shop@example.com>");
+        await (await server.Http.GetAsync("/health", Ct)).JsonAsync();
+
+        var loaded = await File.ReadAllTextAsync($"/proc/{server.Process.Id}/maps", Ct);
+
+        Assert.Contains("Tandem.Users.dll", loaded);
+        foreach (var library in new[] { "MailKit", "MimeKit", "BouncyCastle", "QRCoder", "OpenIddict" })
+            Assert.DoesNotContain(library, loaded);
+        await server.KillAsync();
+        Directory.Delete(data, recursive: true);
+    }
+
+    [Fact]
     public async Task The_outbox_can_be_looked_at_from_this_machine_where_that_is_asked_for()
     {
         await using var app = await TestApp.StartAsync(settings: ["--Mail:OutboxPage", "true"]);
