@@ -139,7 +139,7 @@ public sealed class MailTests
         var loaded = await File.ReadAllTextAsync($"/proc/{server.Process.Id}/maps", Ct);
 
         Assert.Contains("Tandem.Users.dll", loaded);
-        foreach (var library in new[] { "MailKit", "MimeKit", "BouncyCastle", "QRCoder", "OpenIddict" })
+        foreach (var library in new[] { "MailKit", "MimeKit", "BouncyCastle", "QRCoder" })
             Assert.DoesNotContain(library, loaded);
         await server.KillAsync();
         Directory.Delete(data, recursive: true);
