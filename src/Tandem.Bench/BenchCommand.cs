@@ -38,13 +38,13 @@ public static class BenchCommand
 
     static Command Run()
     {
-        var names = new Argument<string[]>("NAMES") { Description = "Which of \"bench list\"; all when none is said", Arity = ArgumentArity.ZeroOrMore };
+        var names = new Argument<string[]>("NAMES") { HelpName = "NAMES", Description = "Which of \"bench list\"; all when none is said", Arity = ArgumentArity.ZeroOrMore };
         names.AcceptOnlyFromAmong([.. Benchmark.All.Select(b => b.Name)]);
         var quick = new Option<bool>("--quick") { Description = $"In {Benchmark.QuickMinutes} minutes instead of {Benchmark.FullMinutes}, the setting up of the peers apart: fewer cases, fewer rounds of less time, without the slowest peers" };
-        var only = new Option<string[]>("--peer") { Description = "Only these peers, by name; may be repeated", AllowMultipleArgumentsPerToken = true };
+        var only = new Option<string[]>("--peer") { HelpName = "NAME", Description = "Only these peers of \"bench list\"; may be repeated", AllowMultipleArgumentsPerToken = true };
         only.AcceptOnlyFromAmong([.. Benchmark.All.SelectMany(b => b.Peers).Select(p => p.Name).Distinct()]);
-        var target = new Option<DirectoryInfo?>("--out") { Description = "Where the results go; default: bench-DATE-TIME" };
-        var folder = new Option<DirectoryInfo?>("--folder") { Description = "The Debian folder of the peers; default: in the user's cache" };
+        var target = new Option<DirectoryInfo?>("--out") { HelpName = "DIR", Description = "Where the results go; default: bench-DATE-TIME" };
+        var folder = new Option<DirectoryInfo?>("--folder") { HelpName = "DIR", Description = "The Debian folder of the peers; default: in the user's cache" };
         var command = new Command("run", "Set the peers up, measure, keep every measurement as JSON") { names, quick, only, target, folder };
         command.SetAction(async (parsed, ct) =>
         {
@@ -83,7 +83,7 @@ public static class BenchCommand
     static Command Report()
     {
         var source = new Argument<DirectoryInfo>("DIR") { Description = "What \"bench run\" has written" };
-        var page = new Option<FileInfo?>("--into") { Description = "A Markdown page with the comments \"the comparison\" and \"end of the comparison\": a digest of the run is put between them" };
+        var page = new Option<FileInfo?>("--into") { HelpName = "PAGE", Description = "A Markdown page with the comments \"the comparison\" and \"end of the comparison\": a digest of the run is put between them" };
         var command = new Command("report", "Write a run's report.md and report.html beside its measurements") { source, page };
         command.SetAction(parsed =>
         {

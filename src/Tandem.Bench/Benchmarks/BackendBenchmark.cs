@@ -143,7 +143,7 @@ static class BackendBenchmark
 
     /// <summary>Work that was not done is fast: what has such answers is no measurement.</summary>
     static Cell MustAnswer(Cell cell) => cell.Errors == 0
-        ? cell : throw new BenchException($"{cell.Errors} of {cell.Requests + cell.Errors} requests were refused, broken off or answered too late to count.");
+        ? cell : throw new BenchException($"{cell.Errors} of {cell.Requests + cell.Errors} requests had no answer that counts{(ClosedLoop.Kinds(cell) is { Length: > 0 } kinds ? $" ({kinds})" : "")}.");
 
     // A hash takes a core for 20 ms: more at once only wait, and longer than a client would.
     static int ConnectionsOf(BackendWork work) => work.IsHash ? HashConnections : Connections;

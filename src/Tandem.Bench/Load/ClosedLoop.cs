@@ -19,6 +19,14 @@ static class ClosedLoop
     /// <summary>A figure of a cell: what the database's processes took.</summary>
     public const string DatabaseCpuSeconds = "database_cpu_seconds";
 
+    /// <summary>What wrk calls the ways to have no answer, and the figure of a cell that says how often each was met.</summary>
+    static readonly (string Of, string Figure)[] Failures =
+        [("connect", "not_connected"), ("read", "broken_off"), ("write", "not_sent"), ("status", "status_4xx_or_5xx"), ("timeout", "too_late")];
+
+    /// <summary>The errors of a cell by their kind: <c>1 too late</c>; empty where the kinds are not known.</summary>
+    public static string Kinds(Cell cell) => string.Join(", ", Failures.Where(f => cell.Figures.ContainsKey(f.Figure))
+        .Select(f => string.Create(CultureInfo.InvariantCulture, $"{cell.Figures[f.Figure]:0} {f.Figure.Replace('_', ' ')}")));
+
     /// <summary>Why wrk cannot be had; null when it can.</summary>
     public static string? Missing(Session session) =>
         session.HasFolder || PeerFolder.IsHere("wrk") ? null : "closed loop: wrk is missing; install it with your package manager";
@@ -53,7 +61,8 @@ static class ClosedLoop
             throw new BenchException($"wrk ended without a result: {said.Trim()} {wrk.LastWords()}");
         var result = JsonDocument.Parse(line["RESULT ".Length..]).RootElement;
         long Number(string name) => result.GetProperty(name).GetInt64();
-        var errors = Number("connect") + Number("read") + Number("write") + Number("status") + Number("timeout");
+        var failures = Failures.ToDictionary(f => f.Figure, f => (double)Number(f.Of), StringComparer.Ordinal).Where(f => f.Value > 0).ToList();
+        var errors = (long)failures.Sum(f => f.Value);
         if (Number("requests") == 0)
             throw new BenchException(string.Create(CultureInfo.InvariantCulture, $"Not one answer over {connections} connections in {seconds} s ({errors} errors)."));
         return cell with
@@ -62,7 +71,7 @@ static class ClosedLoop
             Errors = errors,
             Seconds = Number("microseconds") / 1e6,
             CpuSeconds = cpu,
-            Figures = database is null ? cell.Figures : new(cell.Figures) { [DatabaseCpuSeconds] = databaseCpu },
+            Figures = new(new Dictionary<string, double>([.. cell.Figures, .. failures, .. database is null ? [] : (KeyValuePair<string, double>[])[new(DatabaseCpuSeconds, databaseCpu)]])),
             Memory = memory,
             Quantiles = [.. result.GetProperty("quantiles").EnumerateArray().Select(q => q.GetInt64())],
         };

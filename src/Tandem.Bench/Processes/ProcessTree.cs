@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 
 namespace Tandem.Bench.Processes;
 
@@ -36,42 +37,78 @@ static class ProcessTree
     /// <summary>Proportional memory in bytes: a page that n processes share counts as 1/n for each.</summary>
     public static long Proportional(int root) => Members(root).Sum(id => Kilobytes($"/proc/{id}/smaps_rollup", "Pss:")) * 1024;
 
-    // The program's own directory and that of the runtime: shared/Microsoft.NETCore.App/VERSION is three levels down.
-    static readonly string[] Own = [AppContext.BaseDirectory, Path.GetFullPath(Path.Combine(System.Runtime.InteropServices.RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", ".."))];
-
     /// <summary>
-    /// What <see cref="Proportional"/> leaves out, in bytes, because this very process has mapped the same files of the program and of its runtime: the program that is
-    /// measured would have these pages to itself if no bench ran beside it. Reads every mapping, which takes milliseconds: not for looking again and again.
+    /// What <see cref="Proportional"/> leaves out, in bytes, because this very process has mapped the same files, those of the program and its runtime above all: the program that is measured
+    /// would have these pages to itself if no bench ran beside it. Looks at every page, which takes milliseconds: not for looking again and again.
     /// </summary>
     public static long SharedWithUs(int root)
     {
-        var ours = Mappings(Environment.ProcessId).Where(m => Own.Any(d => m.Path.StartsWith(d, StringComparison.Ordinal))).Select(m => m.File).ToHashSet(StringComparer.Ordinal);
-        return Members(root).SelectMany(Mappings).Where(m => ours.Contains(m.File)).Sum(m => m.Resident - m.Proportional) * 1024;
+        var ours = Mappings(Environment.ProcessId).Select(m => m.File).ToHashSet(StringComparer.Ordinal);
+        // The runtime maps some pages of a file twice: each is one page of memory.
+        var pages = new HashSet<(string File, long Page)>();
+        var counted = 0L;
+        foreach (var id in Members(root))
+            foreach (var mapping in Mappings(id).Where(m => ours.Contains(m.File)))
+            {
+                counted += mapping.OfFile * 1024;
+                pages.UnionWith(PagesOfFile(id, mapping).Select(page => (mapping.File, page)));
+            }
+
+        return pages.Count * Environment.SystemPageSize - counted;
     }
 
-    /// <summary>A process's mappings of files, each named by device and inode, in kilobytes (proc_pid_smaps(5)).</summary>
-    static IEnumerable<(string File, string Path, long Resident, long Proportional)> Mappings(int id)
+    /// <summary>A part of a file that a process has mapped; the file is named by device and inode, <see cref="OfFile"/> is its proportional memory in kilobytes without the pages the process has written to.</summary>
+    readonly record struct Mapping(string File, long Start, long End, long Offset, long OfFile);
+
+    /// <summary>A process's mappings of files (proc_pid_smaps(5)).</summary>
+    static IEnumerable<Mapping> Mappings(int id)
     {
-        var (file, path, resident) = ("", "", 0L);
+        var (mapping, proportional) = (default(Mapping), 0L);
         foreach (var line in (Read($"/proc/{id}/smaps") ?? "").Split('\n'))
         {
             // 7f2c40000000-7f2c40021000 r-xp 00001000 fe:00 4711 /usr/lib/libc.so.6; all other lines begin with a capital letter.
             if (line.Length > 0 && (char.IsAsciiDigit(line[0]) || line[0] is >= 'a' and <= 'f'))
             {
                 var words = line.Split(' ', 6, StringSplitOptions.RemoveEmptyEntries);
-                (file, path) = words is [_, _, _, var device, var inode, var name] && inode != "0" ? ($"{device} {inode}", name.Trim()) : ("", "");
+                var range = words[0].Split('-');
+                mapping = words is [_, _, var offset, var device, var inode, _] && inode != "0" ? new($"{device} {inode}", Hex(range[0]), Hex(range[1]), Hex(offset), 0) : default;
             }
-            else if (file.Length > 0 && line.StartsWith("Rss:", StringComparison.Ordinal))
+            else if (line.StartsWith("Pss:", StringComparison.Ordinal))
             {
-                resident = Number(line);
+                proportional = Number(line);
             }
-            else if (file.Length > 0 && line.StartsWith("Pss:", StringComparison.Ordinal))
+            else if (mapping.File is not null && line.StartsWith("Anonymous:", StringComparison.Ordinal))
             {
-                yield return (file, path, resident, Number(line));
+                yield return mapping with { OfFile = proportional - Number(line) };
             }
         }
 
-        static long Number(string line) => long.Parse(line["Rss:".Length..].Replace("kB", "", StringComparison.Ordinal), CultureInfo.InvariantCulture);
+        static long Hex(string text) => long.Parse(text, NumberStyles.HexNumber, CultureInfo.InvariantCulture);
+        static long Number(string line) => long.Parse(line[(line.IndexOf(':') + 1)..].Replace("kB", "", StringComparison.Ordinal), CultureInfo.InvariantCulture);
+    }
+
+    /// <summary>The pages of the file, by their number in it, that are in the process's memory as the file has them: bits 63 and 61 of proc_pid_pagemap(5).</summary>
+    static List<long> PagesOfFile(int id, Mapping mapping)
+    {
+        const ulong PresentOfFile = 1UL << 63 | 1UL << 61;
+        var size = Environment.SystemPageSize;
+        var entries = new byte[(mapping.End - mapping.Start) / size * sizeof(ulong)];
+        var pages = new List<long>();
+        try
+        {
+            using var file = File.OpenHandle($"/proc/{id}/pagemap");
+            var read = RandomAccess.Read(file, entries, mapping.Start / size * sizeof(ulong));
+            var words = MemoryMarshal.Cast<byte, ulong>(entries.AsSpan(0, read));
+            for (var i = 0; i < words.Length; i++)
+                if ((words[i] & PresentOfFile) == PresentOfFile)
+                    pages.Add(mapping.Offset / size + i);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // As below: it ended, or is not ours.
+        }
+
+        return pages;
     }
 
     /// <summary>The sum of each living process's own peak of resident memory, in bytes.</summary>

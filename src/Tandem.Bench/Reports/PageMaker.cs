@@ -40,7 +40,7 @@ sealed class PageMaker(Run run, List<Cell> cells)
         };
         // Earlier runs gave a program that the bench is itself only half of its files.
         if (run.Settings.GetValueOrDefault(Run.FilesInFull) == 1)
-            lead.Add("Files of the program and its runtime that the bench itself has mapped as well count in full, as they would without the bench.");
+            lead.Add("Files that the bench itself has mapped as well, those of .NET and of Tandem above all, count in full, as they would without the bench.");
         if (run.IsBrokenOff)
             lead.Add("**This run was broken off:** what is missing below was not measured.");
         if (run.Settings.GetValueOrDefault("quick") == 1)

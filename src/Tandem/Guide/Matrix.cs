@@ -34,7 +34,7 @@ static class Matrix
     [
         new("prototyping", "rapid prototyping", 3, 1, 3, "a record of one line is an API with storage, documentation and checks", "docs/guide/first-steps.md"),
         new("ml", "ML and data science integration", 3, 1, 2, "trains and serves forests from tables with no second process; no notebooks, no deep learning", "docs/guide/ml.md"),
-        new("high-throughput", "high-throughput APIs", 2, 3, 3, "two thirds of Gin's processor time with a token and a database, less for a cached read, durable writes in groups; nine times its memory at rest", "docs/benchmarks.md"),
+        new("high-throughput", "high-throughput APIs", 2, 3, 3, "half to two thirds of Gin's processor time with a token and a database, less for a cached read, durable writes in groups; nine times its memory at rest", "docs/benchmarks.md"),
         new("cpu-heavy", "CPU-heavy microservices", 1, 3, 3, "compiled code: Fibonacci(40) in Go's time", "docs/guide/bench.md"),
         new("io-heavy", "I/O-heavy microservices", 3, 3, 3, "a waiting task is a hundred-odd bytes, and nothing blocks", "docs/guide/bench.md"),
         new("real-time", "real-time systems", 1, 3, 2, "WebSockets with tokens are there; rooms and presence are not yet", "docs/guide/realtime.md"),

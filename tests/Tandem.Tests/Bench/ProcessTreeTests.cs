@@ -29,23 +29,20 @@ public sealed class ProcessTreeTests
     }
 
     [Fact]
-    public async Task Files_that_another_process_of_the_same_runtime_has_mapped_are_told_apart()
+    public async Task Files_that_this_process_has_mapped_as_well_count_in_full_and_once_for_a_whole_tree()
     {
-        await using var stranger = Child.Start(["sh", "-c", "echo ready; read again"], "/dev/null", talks: true);
-        Assert.Equal("ready", await stranger.HearAsync(Ct));
-        Assert.Equal(0, ProcessTree.SharedWithUs(stranger.Id));
+        var program = Path.Combine(AppContext.BaseDirectory, "Tandem.Server") + " bench child work fib";
+        await using var one = Child.Start(["sh", "-c", $"{program}; :"], "/dev/null", talks: true);
+        Assert.Equal("ready", await one.HearAsync(Ct));
+        // The runtime's libraries alone are more than that, and this process uses them as well.
+        Assert.InRange(ProcessTree.SharedWithUs(one.Id), 1_000_000, ProcessTree.PeakResident(one.Id));
 
-        using var same = Programs.StartBy([], ["bench", "child", "work", "fib"]);
-        try
-        {
-            Assert.Equal("ready", await same.StandardOutput.ReadLineAsync(Ct));
-            // The runtime's libraries alone are more than that, and this process uses them as well.
-            Assert.InRange(ProcessTree.SharedWithUs(same.Id), 1_000_000, ProcessTree.PeakResident(same.Id));
-        }
-        finally
-        {
-            same.Kill();
-        }
+        await using var two = Child.Start(["sh", "-c", $"sleep 100 | {program} & sleep 100 | {program}; :"], "/dev/null", talks: true);
+        Assert.Equal(("ready", "ready"), (await two.HearAsync(Ct), await two.HearAsync(Ct)));
+        // Both of the two have the same libraries, of which there is one.
+        Assert.InRange(Whole(two), Whole(one), 2 * Whole(one) - 10_000_000);
+
+        static long Whole(Child child) => ProcessTree.Proportional(child.Id) + ProcessTree.SharedWithUs(child.Id);
     }
 
     [Fact]
