@@ -44,7 +44,7 @@ sealed class Backend : IAsyncDisposable
     public RequestDelegate Pipeline => _door.Pipeline ?? throw new InvalidOperationException("The pipeline was not built.");
 
     public async Task<Session> SignInAsync() =>
-        await Get<Sessions>().OpenAsync(AccountId, null, null, null, null, Lifetime, Origin.Operator, Get<TimeProvider>().UtcNow(), default) ?? throw new InvalidOperationException("The account is not active.");
+        await Get<Sessions>().OpenAsync(AccountId, null, Lifetime, Origin.Operator, Get<TimeProvider>().UtcNow(), default) ?? throw new InvalidOperationException("The account is not active.");
 
     public Task<string> TokenAsync(Session session) => Get<AccessTokens>().MakeAsync(session, Get<TimeProvider>().UtcNow(), Lifetime, default);
 
