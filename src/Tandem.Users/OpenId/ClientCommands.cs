@@ -1,19 +1,16 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using static Tandem.Users.UserCommands;
 
 namespace Tandem.Users.OpenId;
 
 /// <summary><c>tandem client …</c>: the programs people may sign in to, from the operator's terminal.</summary>
 static class ClientCommands
 {
-    const int Failed = 1;
-    const int WrongUse = 2;
-
     public static Command Clients(ICommandHost host) => new("client", "Register, list and remove programs that sign people in with OpenID Connect") { Create(host), List(host), Remove(host) };
 
     static Command Create(ICommandHost host)
@@ -93,12 +90,4 @@ static class ClientCommands
     static Option<string[]> Many(string name, string description) => new(name) { Description = description, AllowMultipleArgumentsPerToken = true };
 
     static string[]? OrNull(string[]? values) => values is { Length: > 0 } ? values : null;
-
-    static int Refuse(ParseResult parsed, string message)
-    {
-        parsed.InvocationConfiguration.Error.WriteLine($"tandem: {message}");
-        return Failed;
-    }
-
-    static TextWriter Out(ParseResult parsed) => parsed.InvocationConfiguration.Output;
 }
