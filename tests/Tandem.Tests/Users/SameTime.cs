@@ -5,7 +5,7 @@ namespace Tandem.Tests.Users;
 /// <summary>
 /// Tells whether two things take the same time. They are measured in pairs, in an order that is drawn for each; of the logarithms of their ratios comes the Hodges–Lehmann estimate of the
 /// difference with its interval of Wilcoxon's signed-rank test, which knows no distribution and lets no outlier decide. It goes on until the interval is either within the margin or
-/// beside zero.
+/// beside zero; what is beside zero is measured a second time from the start, because what is there is there again and what a neighbour did to the machine is not.
 /// </summary>
 static class SameTime
 {
@@ -21,6 +21,15 @@ static class SameTime
     public static async Task<Comparison> CompareAsync(Func<Task<double>> first, Func<Task<double>> second, double margin = 0.05, int maxPairs = 4000)
     {
         var random = new Random(20260131);
+        var seen = await MeasureAsync(random, first, second, margin, maxPairs);
+        if (seen.Verdict != Verdict.Different)
+            return seen;
+        var again = await MeasureAsync(random, first, second, margin, maxPairs);
+        return again.Verdict == Verdict.Different && Math.Sign(again.Middle) != Math.Sign(seen.Middle) ? again with { Verdict = Verdict.NotTold } : again;
+    }
+
+    static async Task<Comparison> MeasureAsync(Random random, Func<Task<double>> first, Func<Task<double>> second, double margin, int maxPairs)
+    {
         var ratios = new List<double>();
         for (var i = 0; i < Batch; i++)
             await PairAsync();
