@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Tandem.Core.Configuration;
 
 namespace Tandem.Gateway;
 
@@ -21,7 +22,7 @@ public sealed class GatewayOptions
     public Dictionary<string, RoleOptions> Roles { get; set; } = [];
 
     /// <summary>How long a request waits for a role whose processes have all just gone. Default 5 seconds; 0 to 1 minute.</summary>
-    [Range(typeof(TimeSpan), "00:00:00", "00:01:00")]
+    [TimeRange("00:00:00", "00:01:00")]
     public TimeSpan RoleWait { get; set; } = TimeSpan.FromSeconds(5);
 }
 
@@ -76,6 +77,6 @@ public sealed class UpstreamOptions
     public bool PassToken { get; set; }
 
     /// <summary>How long the service may take before it is answered with 504. Default 30 seconds; 1 second to 1 hour.</summary>
-    [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
+    [TimeRange("00:00:01", "01:00:00")]
     public TimeSpan Timeout { get; set; } = TimeSpan.FromSeconds(30);
 }

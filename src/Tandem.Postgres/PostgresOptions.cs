@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Tandem.Core.Configuration;
 
 namespace Tandem.Postgres;
 
@@ -19,14 +20,14 @@ public sealed class PostgresOptions
     /// How long one statement may take before the server ends it. Default 8 seconds; 1 second to 1 hour. A server that has fallen silent is waited for
     /// twelve seconds longer at most.
     /// </summary>
-    [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
+    [TimeRange("00:00:01", "01:00:00")]
     public TimeSpan StatementTimeout { get; set; } = TimeSpan.FromSeconds(8);
 
     /// <summary>How long a request waits for a free connection or for the server to accept one. Default 5 seconds; 1 second to 1 minute.</summary>
-    [Range(typeof(TimeSpan), "00:00:01", "00:01:00")]
+    [TimeRange("00:00:01", "00:01:00")]
     public TimeSpan ConnectTimeout { get; set; } = TimeSpan.FromSeconds(5);
 
     /// <summary>How long a starting process waits for a server that does not answer yet. Default 1 minute; 0 to 1 hour.</summary>
-    [Range(typeof(TimeSpan), "00:00:00", "01:00:00")]
+    [TimeRange("00:00:00", "01:00:00")]
     public TimeSpan StartTimeout { get; set; } = TimeSpan.FromMinutes(1);
 }

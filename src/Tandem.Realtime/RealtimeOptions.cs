@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Tandem.Core.Configuration;
 
 namespace Tandem.Realtime;
 
@@ -13,7 +14,7 @@ public sealed class RealtimeOptions
     public int MaxMessageBytes { get; set; } = 64 << 10;
 
     /// <summary>A socket that sends nothing for so long is closed with 1000. Default 10 minutes; 1 second to 1 day.</summary>
-    [Range(typeof(TimeSpan), "00:00:01", "1.00:00:00")]
+    [TimeRange("00:00:01", "1.00:00:00")]
     public TimeSpan IdleTimeout { get; set; } = TimeSpan.FromMinutes(10);
 
     /// <summary>How many sockets this process holds open; further ones get 503. Default 20,000; 1 to 1,000,000.</summary>

@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Tandem.Core.Configuration;
 
 namespace Tandem.Redis;
 
@@ -13,6 +14,6 @@ public sealed class RedisOptions
     public string KeyPrefix { get; set; } = "tandem:";
 
     /// <summary>How long a request waits for Redis before it does without. Default 100 milliseconds; 10 milliseconds to 10 seconds.</summary>
-    [Range(typeof(TimeSpan), "00:00:00.010", "00:00:10")]
+    [TimeRange("00:00:00.010", "00:00:10")]
     public TimeSpan OperationTimeout { get; set; } = TimeSpan.FromMilliseconds(100);
 }

@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Tandem.Core.Configuration;
 using Tandem.Users.Mailing;
 
 namespace Tandem.Users;
@@ -17,26 +18,26 @@ public sealed class UsersOptions
     public string Issuer { get; set; } = "http://localhost/";
 
     /// <summary>How long an access token is honoured. Default 15 minutes; 1 minute to 24 hours.</summary>
-    [Range(typeof(TimeSpan), "00:01:00", "1.00:00:00")]
+    [TimeRange("00:01:00", "1.00:00:00")]
     public TimeSpan AccessTokenLifetime { get; set; } = TimeSpan.FromMinutes(15);
 
     /// <summary>How long a session may lie unused before its refresh token is worth nothing. Default 30 days; 1 hour to 365 days.</summary>
-    [Range(typeof(TimeSpan), "01:00:00", "365.00:00:00")]
+    [TimeRange("01:00:00", "365.00:00:00")]
     public TimeSpan RefreshTokenLifetime { get; set; } = TimeSpan.FromDays(30);
 
     /// <summary>
     /// How long the refresh token before the newest one still works: tabs that refresh at once, an answer that was lost. Used later it counts
     /// as stolen and ends the session. Default 30 seconds; 0 to 5 minutes.
     /// </summary>
-    [Range(typeof(TimeSpan), "00:00:00", "00:05:00")]
+    [TimeRange("00:00:00", "00:05:00")]
     public TimeSpan RefreshGrace { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>How long an API key lasts unless whoever makes it says otherwise. Default 90 days; 1 minute to 10 years, and not above <c>MaxKeyLifetime</c>.</summary>
-    [Range(typeof(TimeSpan), "00:01:00", "3650.00:00:00")]
+    [TimeRange("00:01:00", "3650.00:00:00")]
     public TimeSpan KeyLifetime { get; set; } = TimeSpan.FromDays(90);
 
     /// <summary>How long an API key may last at most. Default 365 days; 1 minute to 10 years.</summary>
-    [Range(typeof(TimeSpan), "00:01:00", "3650.00:00:00")]
+    [TimeRange("00:01:00", "3650.00:00:00")]
     public TimeSpan MaxKeyLifetime { get; set; } = TimeSpan.FromDays(365);
 
     /// <summary>How many living API keys an account may have. Default 100; 0: none can be made.</summary>
@@ -75,11 +76,11 @@ public sealed class UsersOptions
     public EmailVerification? EmailVerification { get; set; }
 
     /// <summary>How long a link in a mail works. Default 1 hour; 5 minutes to 7 days.</summary>
-    [Range(typeof(TimeSpan), "00:05:00", "7.00:00:00")]
+    [TimeRange("00:05:00", "7.00:00:00")]
     public TimeSpan LinkLifetime { get; set; } = TimeSpan.FromHours(1);
 
     /// <summary>How long a mail to sign in works, its code and its link. Default 10 minutes; 1 minute to 1 hour.</summary>
-    [Range(typeof(TimeSpan), "00:01:00", "01:00:00")]
+    [TimeRange("00:01:00", "01:00:00")]
     public TimeSpan CodeLifetime { get; set; } = TimeSpan.FromMinutes(10);
 
     /// <summary>How many mails an address may ask for in five minutes, to whomever. Default 30; 0: no limit.</summary>
@@ -91,7 +92,7 @@ public sealed class UsersOptions
     public int MailsPerEmail { get; set; } = 10;
 
     /// <summary>How old a sign-in may be for what is dangerous: other passwords, e-mails and second steps, new API keys, deleting an account. Default 15 minutes; 0: any age; up to 1 day.</summary>
-    [Range(typeof(TimeSpan), "00:00:00", "1.00:00:00")]
+    [TimeRange("00:00:00", "1.00:00:00")]
     public TimeSpan StepUpAfter { get; set; } = TimeSpan.FromMinutes(15);
 
     /// <summary>How many wrong codes an account's second step takes in a day, from addresses it was never signed in from; others have as many of their own. Default 20; 0: no limit.</summary>

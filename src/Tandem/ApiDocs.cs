@@ -43,40 +43,39 @@ static class ApiDocs
             return;
         routes.MapGet("/openapi/v1.json", Document).WithTags("Documentation").WithSummary("This document").AllowAnonymous()
             .Produces(StatusCodes.Status200OK, contentType: "application/json").Produces(StatusCodes.Status304NotModified);
-        routes.MapSwaggerUI("docs", page =>
+        // The page's library is loaded by the first look at it.
+        var page = new Lazy<RequestDelegate>(() => Page(routes.ServiceProvider));
+        routes.MapGet("/docs/{**path}", context =>
         {
-            page.DocumentTitle = "Tandem: try the API";
-            page.SwaggerEndpoint("/openapi/v1.json", "Tandem");
-            page.EnablePersistAuthorization();
-            page.EnableTryItOutByDefault();
-            page.DisplayRequestDuration();
-            page.EnableDeepLinking();
-            page.EnableFilter();
-            page.DefaultModelsExpandDepth(0);
-            page.ConfigObject.AdditionalItems["syntaxHighlight"] = false;
-            // The bar on top shows the maker's mark and a choice of one document.
-            page.HeadContent = "<style>.swagger-ui .topbar { display: none }</style>";
-        }).AllowAnonymous().ExcludeFromDescription().Add(GuardPage);
+            var headers = context.Response.Headers;
+            headers.ContentSecurityPolicy = PagePolicy;
+            headers.XContentTypeOptions = "nosniff";
+            headers["Referrer-Policy"] = "no-referrer";
+            return page.Value(context);
+        }).AllowAnonymous().ExcludeFromDescription();
     }
+
+    static RequestDelegate Page(IServiceProvider services) => new ApplicationBuilder(services).UseSwaggerUI(page =>
+    {
+        page.RoutePrefix = "docs";
+        page.DocumentTitle = "Tandem: try the API";
+        page.SwaggerEndpoint("/openapi/v1.json", "Tandem");
+        page.EnablePersistAuthorization();
+        page.EnableTryItOutByDefault();
+        page.DisplayRequestDuration();
+        page.EnableDeepLinking();
+        page.EnableFilter();
+        page.DefaultModelsExpandDepth(0);
+        page.ConfigObject.AdditionalItems["syntaxHighlight"] = false;
+        // The bar on top shows the maker's mark and a choice of one document.
+        page.HeadContent = "<style>.swagger-ui .topbar { display: none }</style>";
+    }).Build();
 
     /// <summary>The framework describes only endpoints that have a method to look at; plain request delegates are endpoints all the same.</summary>
     public static void Include(EndpointBuilder endpoint)
     {
         if (endpoint.RequestDelegate is { } handler && !endpoint.Metadata.OfType<MethodInfo>().Any())
             endpoint.Metadata.Add(handler.Method);
-    }
-
-    static void GuardPage(EndpointBuilder endpoint)
-    {
-        if (endpoint.RequestDelegate is { } page)
-            endpoint.RequestDelegate = context =>
-            {
-                var headers = context.Response.Headers;
-                headers.ContentSecurityPolicy = PagePolicy;
-                headers.XContentTypeOptions = "nosniff";
-                headers["Referrer-Policy"] = "no-referrer";
-                return page(context);
-            };
     }
 
     static async Task<IResult> Document(DocumentCache documents, HttpContext context)

@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Tandem.Core.Configuration;
 
 namespace Tandem.Core.Http;
 
@@ -10,21 +11,21 @@ public sealed class HttpOptions
     public long MaxBodyBytes { get; set; } = 1 << 20;
 
     /// <summary>How long a request may take before it is answered with 504. Default 30 seconds; 1 second to 1 hour. WebSockets are exempt.</summary>
-    [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
+    [TimeRange("00:00:01", "01:00:00")]
     public TimeSpan RequestTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>How long a request repeated with its Idempotency-Key gets the first one's answer. Default 24 hours; 1 minute to 30 days.</summary>
-    [Range(typeof(TimeSpan), "00:01:00", "30.00:00:00")]
+    [TimeRange("00:01:00", "30.00:00:00")]
     public TimeSpan IdempotencyLifetime { get; set; } = TimeSpan.FromHours(24);
 
     /// <summary>
     /// How long a process that is told to stop goes on answering while <c>/health/ready</c> says no, so that whoever sends here goes elsewhere first.
     /// Default: 3 seconds where a gateway of ours has sent here lately, otherwise 0; 0 to 5 minutes.
     /// </summary>
-    [Range(typeof(TimeSpan), "00:00:00", "00:05:00")]
+    [TimeRange("00:00:00", "00:05:00")]
     public TimeSpan? DrainTime { get; set; }
 
     /// <summary>How long a stopping process waits for requests in flight. Default 20 seconds; 0 to 10 minutes.</summary>
-    [Range(typeof(TimeSpan), "00:00:00", "00:10:00")]
+    [TimeRange("00:00:00", "00:10:00")]
     public TimeSpan ShutdownTimeout { get; set; } = TimeSpan.FromSeconds(20);
 }

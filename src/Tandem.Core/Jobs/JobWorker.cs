@@ -3,6 +3,7 @@ using System.Diagnostics;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Tandem.Core.Configuration;
 using Tandem.Core.Data;
 
 namespace Tandem.Core.Jobs;
@@ -135,18 +136,18 @@ public sealed class JobWorkerOptions
     public int Concurrency { get; set; } = 10;
 
     /// <summary>How long a job belongs to a worker that gives no sign of life. Default 30 seconds; 3 seconds to 1 hour.</summary>
-    [Range(typeof(TimeSpan), "00:00:03", "01:00:00")]
+    [TimeRange("00:00:03", "01:00:00")]
     public TimeSpan Lease { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>The first retry comes within this time; the bound doubles with each attempt. Default 2 seconds; 1 ms to 1 hour.</summary>
-    [Range(typeof(TimeSpan), "00:00:00.001", "01:00:00")]
+    [TimeRange("00:00:00.001", "01:00:00")]
     public TimeSpan RetryBase { get; set; } = TimeSpan.FromSeconds(2);
 
     /// <summary>No retry waits longer. Default 10 minutes; 1 second to 1 day.</summary>
-    [Range(typeof(TimeSpan), "00:00:01", "1.00:00:00")]
+    [TimeRange("00:00:01", "1.00:00:00")]
     public TimeSpan RetryCap { get; set; } = TimeSpan.FromMinutes(10);
 
     /// <summary>How long a job is kept when it has been completed, cancelled or discarded. Default 30 days; 1 hour to 3650 days.</summary>
-    [Range(typeof(TimeSpan), "01:00:00", "3650.00:00:00")]
+    [TimeRange("01:00:00", "3650.00:00:00")]
     public TimeSpan Retention { get; set; } = TimeSpan.FromDays(30);
 }

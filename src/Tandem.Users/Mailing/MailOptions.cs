@@ -38,7 +38,7 @@ public sealed class MailOptions
     public bool OutboxPage { get; set; }
 
     /// <summary>How long the SMTP server may take for an answer. Default 30 seconds; 1 second to 5 minutes.</summary>
-    [Range(typeof(TimeSpan), "00:00:01", "00:05:00")]
+    [TimeRange("00:00:01", "00:05:00")]
     public TimeSpan Timeout { get; set; } = TimeSpan.FromSeconds(30);
 
     const string NoOne = "no-reply@localhost";
