@@ -165,7 +165,9 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
     public async Task Everybody_gets_what_is_theirs_and_reads_and_changes_nothing_else()
     {
         var faults = new List<string>();
-        await Parallel.ForEachAsync(await OperationsAsync(), new ParallelOptions { MaxDegreeOfParallelism = 16, CancellationToken = Ct }, async (operation, _) =>
+        // In tables as small as these PostgreSQL sees conflicts between accounts that have nothing to do with each other, and more at once than its transactions are repeated for.
+        var atOnce = TestStores.OnPostgres ? 3 : 16;
+        await Parallel.ForEachAsync(await OperationsAsync(), new ParallelOptions { MaxDegreeOfParallelism = atOnce, CancellationToken = Ct }, async (operation, _) =>
         {
             var got = new List<int>();
             foreach (var caller in Callers)
