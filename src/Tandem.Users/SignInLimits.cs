@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Http;
 using Tandem.Core.Http;
 
 namespace Tandem.Users;
@@ -16,6 +17,8 @@ sealed class SignInLimits(IRateLimits limits, UsersOptions options)
     const string ByAddress = "users/sign-in-address";
     const string ByAccount = "users/sign-in-account";
     const string ByFamiliar = "users/sign-in-familiar";
+    const string AddressPolicy = "sign-in-address";
+    const string Failures = "failed sign-ins";
 
     public static readonly TimeSpan Window = TimeSpan.FromMinutes(5);
 
@@ -30,11 +33,11 @@ sealed class SignInLimits(IRateLimits limits, UsersOptions options)
         {
             last = await limits.TakeAsync(ByAddress, address, options.FailuresPerAddress, Window);
             if (last is { Allowed: false })
-                return new Attempt(last, "sign-in-address", null);
+                return new Attempt(last, AddressPolicy, null);
         }
 
         if (options.FailuresPerAccount == 0)
-            return new Attempt(last, "sign-in-address", () => GiveBackAddressAsync(address));
+            return new Attempt(last, AddressPolicy, () => GiveBackAddressAsync(address));
         last = await limits.TakeAsync(ByAccount, account, options.FailuresPerAccount, Window);
         if (last is { Allowed: true })
             return new Attempt(last, "sign-in-account", () => SucceededAsync(address, account));
@@ -44,12 +47,24 @@ sealed class SignInLimits(IRateLimits limits, UsersOptions options)
         return new Attempt(last, "sign-in-account", last is { Allowed: true } ? () => SucceededAsync(address, account) : null);
     }
 
-    /// <summary>Has this address failed too often to be listened to? Of an API key nothing can be guessed: this spares the store.</summary>
-    /// <returns>What to tell it; null: no.</returns>
-    public async Task<RateLimit?> IsExhaustedAsync(string address) =>
-        options.FailuresPerAddress > 0 && await limits.PeekAsync(ByAddress, address, options.FailuresPerAddress, Window) is { Allowed: false } limit ? limit : null;
+    /// <summary>Does not listen to an address that has failed too often. Of what is long and random nothing can be guessed: this spares the store.</summary>
+    /// <param name="what">What there were too many of.</param>
+    /// <exception cref="ProblemException">It has.</exception>
+    public async Task RefuseExhaustedAsync(string address, HttpResponse response, string what = Failures)
+    {
+        if (options.FailuresPerAddress == 0 || await limits.PeekAsync(ByAddress, address, options.FailuresPerAddress, Window) is not { Allowed: false } limit)
+            return;
+        limit.WriteHeaders(response, AddressPolicy);
+        throw TooMany(limit, what);
+    }
 
-    /// <summary>Counts a wrong API key.</summary>
+    /// <summary>What is said to whoever has failed too often.</summary>
+    /// <param name="limit">The one that has run out.</param>
+    /// <param name="what">What there were too many of.</param>
+    public static ProblemException TooMany(RateLimit limit, string what = Failures) =>
+        new(HttpProblems.TooManyRequests, $"Too many {what}; try again after the time in Retry-After.", retryAfterSeconds: limit.Refusal().RetryAfterSeconds);
+
+    /// <summary>Counts what was wrong and is no password.</summary>
     public async Task FailedAsync(string address)
     {
         if (options.FailuresPerAddress > 0)

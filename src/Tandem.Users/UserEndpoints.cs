@@ -61,7 +61,7 @@ static class UserEndpoints
     {
         var attempt = await signIns.TakeAsync(ClientAddress.Of(context), user.Email, () => Task.FromResult(false));
         if (attempt.Limit is { Allowed: false } limit)
-            return limit.Refusal("Too many attempts at this account; try again after the time in Retry-After.");
+            throw SignInLimits.TooMany(limit, "attempts at this account");
         if (!await passwords.VerifyAsync(user.Password, registered.PasswordHash, ct))
             return Problem.Of(HttpProblems.IdempotencyKeyReused);
         if (attempt.SucceededAsync is { } succeeded)

@@ -127,7 +127,7 @@ sealed class SecondStep(Db db, Keys keys, Ownership ownership, Sessions sessions
         if (limit is { Allowed: false } && await sessions.KnowsAddressAsync(accountId, address, ct))
             limit = await limits.TakeAsync(ByFamiliar, familiar, options.CodeFailuresPerDay, Day);
         if (limit is { Allowed: false } refused)
-            throw new ProblemException(HttpProblems.TooManyRequests, "Too many wrong codes for this account; try again after the time in Retry-After.", retryAfterSeconds: refused.Refusal().RetryAfterSeconds);
+            throw SignInLimits.TooMany(refused, "wrong codes for this account");
 
         var typed = string.Concat(code.Where(c => !char.IsWhiteSpace(c) && c != '-'));
         var isTotp = typed.Length == Totp.Digits && typed.All(char.IsAsciiDigit);

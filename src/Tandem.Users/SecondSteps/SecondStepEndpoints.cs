@@ -66,7 +66,7 @@ static class SecondStepEndpoints
             return Problem.Of(UserProblems.WrongPassword);
         var attempt = await limits.TakeAsync(address, account.Email, () => sessions.KnowsAddressAsync(account.Id, address, ct));
         if (attempt.Limit is { Allowed: false } limit)
-            return limit.Refusal("Too many attempts at this account; try again after the time in Retry-After.");
+            throw SignInLimits.TooMany(limit, "attempts at this account");
         ProblemResult? wrong;
         if (body is { Password: { } password, Code: null, Handle: null })
         {

@@ -29,8 +29,10 @@ sealed class TicketMailer(Db db, TicketTable tickets, UserTable users, Sessions 
     {
         if (await tickets.FindAsync(run.Job.TicketId, cancellationToken) is not { } ticket)
             return;
-        var account = await FindAsync(ticket, cancellationToken);
-        if (account is not null && run.Attempt == 1 && !await MayAsync(ticket, account, cancellationToken))
+        // Once it is armed, whose it is was decided, and counted: an attempt that comes later sends the mail, and nothing else.
+        var account = ticket is { IsArmed: true, AccountId: null } ? null : await FindAsync(ticket, cancellationToken);
+        var giveBack = ticket.IsArmed || account is null ? null : await TakeAsync(ticket, account, cancellationToken);
+        if (account is not null && !ticket.IsArmed && giveBack is null)
         {
             logger.MailWithheld(ticket.Id, account.Id);
             account = null;
@@ -42,15 +44,29 @@ sealed class TicketMailer(Db db, TicketTable tickets, UserTable users, Sessions 
         var mail = isTaken
             ? letters.Write(ticket.Email, "change-taken")
             : letters.Write(ticket.Email, ticket.Purpose, ("link", AddressOf(ticket.Purpose, link)), ("code", code), ("until", expires.ToString("yyyy-MM-dd HH:mm 'UTC'", CultureInfo.InvariantCulture)));
-        var isThere = await db.InTransactionAsync(async tx =>
-        {
-            var owner = isTaken ? null : account?.Id;
-            if (owner is { } id && run.Attempt == 1)
-                await trail.AddAsync(tx, AuditEvents.MailAsked, new Origin(Origin.Anonymous, null, null, ClientNetwork.Of(ticket.Address), ticket.UserAgent, ticket.TraceId), id, clock.UtcNow(), ticket.Purpose);
-            return await TicketTable.ArmAsync(tx, ticket, owner, link, code, expires);
-        }, cancellationToken);
-        if (account is not null && isThere)
+        if (await ArmAsync(ticket, account?.Id, link, code, expires, isTaken, giveBack, cancellationToken) && account is not null)
             await sender.SendAsync(mail, run.Id, cancellationToken);
+    }
+
+    /// <returns>False when the ticket has gone meanwhile.</returns>
+    async Task<bool> ArmAsync(Ticket ticket, long? owner, string link, string code, DateTime expires, bool isTaken, Func<ValueTask>? giveBack, CancellationToken ct)
+    {
+        try
+        {
+            return await db.InTransactionAsync(async tx =>
+            {
+                if (owner is { } id && !isTaken && !ticket.IsArmed)
+                    await trail.AddAsync(tx, AuditEvents.MailAsked, new Origin(Origin.Anonymous, null, null, ClientNetwork.Of(ticket.Address), ticket.UserAgent, ticket.TraceId), id, clock.UtcNow(), ticket.Purpose);
+                // The letter of an e-mail that is taken names no link: nobody has what opens this.
+                return await TicketTable.ArmAsync(tx, ticket, owner, link, code, expires);
+            }, ct);
+        }
+        catch (Exception) when (giveBack is not null)
+        {
+            // The next attempt takes it again.
+            await giveBack();
+            throw;
+        }
     }
 
     async Task<Account?> FindAsync(Ticket ticket, CancellationToken ct)
@@ -61,12 +77,19 @@ sealed class TicketMailer(Db db, TicketTable tickets, UserTable users, Sessions 
     }
 
     /// <summary>Whoever has somebody mailed to all day does not keep him from asking himself: where the account was signed in before there is an allowance of its own.</summary>
-    async Task<bool> MayAsync(Ticket ticket, Account account, CancellationToken ct)
+    /// <returns>Puts back what was taken; null: there is nothing left to take.</returns>
+    async Task<Func<ValueTask>?> TakeAsync(Ticket ticket, Account account, CancellationToken ct)
     {
-        if (options.MailsPerEmail == 0 || (await limits.TakeAsync(ByEmail, ticket.Email, options.MailsPerEmail, Window)).Allowed)
-            return true;
-        return ticket.Address is { } address && await sessions.KnowsAddressAsync(account.Id, address, ct)
-            && (await limits.TakeAsync(ByFamiliar, $"{address} {ticket.Email}", options.MailsPerEmail, Window)).Allowed;
+        if (options.MailsPerEmail == 0)
+            return () => ValueTask.CompletedTask;
+        if (await MayAsync(ByEmail, ticket.Email))
+            return () => limits.GiveBackAsync(ByEmail, ticket.Email, options.MailsPerEmail, Window);
+        var familiar = $"{ticket.Address} {ticket.Email}";
+        return ticket.Address is { } address && await sessions.KnowsAddressAsync(account.Id, address, ct) && await MayAsync(ByFamiliar, familiar)
+            ? () => limits.GiveBackAsync(ByFamiliar, familiar, options.MailsPerEmail, Window)
+            : null;
+
+        async Task<bool> MayAsync(string rule, string key) => (await limits.TakeAsync(rule, key, options.MailsPerEmail, Window)).Allowed;
     }
 
     string? AddressOf(string purpose, string link)

@@ -42,7 +42,7 @@ sealed class TicketTable(Db db, UsersOptions options, TimeProvider clock)
 
     /// <summary>A ticket that waits for its mail, however long ago an attempt to send it was made.</summary>
     public Task<Ticket?> FindAsync(Guid id, CancellationToken ct) => db.FindAsync<Ticket>(
-        $"select id, purpose, account_id, email, address, user_agent, trace_id from users_tickets where id = {id} and created_at > {clock.UtcNow() - Unsent}", ct);
+        $"select id, purpose, account_id, email, address, user_agent, trace_id, link_digest is not null as is_armed from users_tickets where id = {id} and created_at > {clock.UtcNow() - Unsent}", ct);
 
     /// <summary>Says what opens a ticket, just before that is mailed.</summary>
     /// <param name="accountId">Whose it is; null: nobody's, and what is said opens nothing.</param>
@@ -114,7 +114,9 @@ static class TicketPurpose
 }
 
 /// <summary>A ticket that waits for its mail.</summary>
-sealed record Ticket(Guid Id, string Purpose, long? AccountId, string Email, string? Address, string? UserAgent, string? TraceId);
+/// <param name="AccountId">Whose it is. Null: of whoever has the e-mail; once it is armed, nobody's.</param>
+/// <param name="IsArmed">An attempt before this one has said whose it is and what opens it, and could not send the mail.</param>
+sealed record Ticket(Guid Id, string Purpose, long? AccountId, string Email, string? Address, string? UserAgent, string? TraceId, bool IsArmed);
 
 /// <summary>What a ticket was good for.</summary>
 /// <param name="AccountId">Whose it was.</param>

@@ -76,13 +76,7 @@ sealed class ApiKeys(Db db, Sessions sessions, AuditTrail trail, FailedSignIns f
         if (!ApiKeyText.TryRead(text, out var id, out var digest))
             return null;
         var (address, now, ct) = (ClientAddress.Of(context), clock.UtcNow(), context.RequestAborted);
-        if (await limits.IsExhaustedAsync(address) is { } limit)
-        {
-            limit.WriteHeaders(context.Response, "sign-in-address");
-            throw new ProblemException(HttpProblems.TooManyRequests, "Too many wrong keys and failed sign-ins came from this address; try again after the time in Retry-After.",
-                retryAfterSeconds: limit.Refusal().RetryAfterSeconds);
-        }
-
+        await limits.RefuseExhaustedAsync(address, context.Response, "wrong keys and failed sign-ins came from this address");
         var row = await db.FindAsync<Row>($"""
             select s.account_id, s.scopes, s.key_digest, s.expires_at, s.last_used_at, s.key_first_used_at, a.is_administrator
             from users_sessions s join users_accounts a on a.id = s.account_id

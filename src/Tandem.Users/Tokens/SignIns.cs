@@ -31,8 +31,7 @@ sealed class SignIns(Db db, UserTable users, Ownership ownership, Passwords pass
         {
             limit.WriteHeaders(http.Response, attempt.Policy);
             failures.Add(account?.Id, origin, "too many attempts");
-            throw new ProblemException(HttpProblems.TooManyRequests, "Too many failed sign-ins; try again after the time in Retry-After.",
-                retryAfterSeconds: limit.Refusal().RetryAfterSeconds);
+            throw SignInLimits.TooMany(limit);
         }
 
         var (signIn, wasRight) = await OpenAsync(possible ? password : "", account, address, origin, ct);
@@ -84,12 +83,7 @@ sealed class SignIns(Db db, UserTable users, Ownership ownership, Passwords pass
     async Task<SignIn> ByCodeAsync(Problem wrong, string reason, HttpContext http, Func<string, Origin, CancellationToken, Task<SignIn>> check)
     {
         var (address, origin) = (ClientAddress.Of(http), Origin.Of(http));
-        if (await limits.IsExhaustedAsync(address) is { } limit)
-        {
-            limit.WriteHeaders(http.Response, "sign-in-address");
-            throw new ProblemException(HttpProblems.TooManyRequests, "Too many failed sign-ins; try again after the time in Retry-After.", retryAfterSeconds: limit.Refusal().RetryAfterSeconds);
-        }
-
+        await limits.RefuseExhaustedAsync(address, http.Response);
         if (await check(address, origin, http.RequestAborted) is var signIn && signIn != Nothing)
             return signIn;
         await limits.FailedAsync(address);

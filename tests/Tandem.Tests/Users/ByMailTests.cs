@@ -365,6 +365,44 @@ public sealed class ByMailTests
     }
 
     [Fact]
+    public async Task An_attempt_that_comes_to_nothing_leaves_audit_line_and_allowance_to_the_next()
+    {
+        await using var app = await TestApp.StartAsync(settings: ["--Users:MailsPerEmail", "1", "--Jobs:RetryBase", "00:00:00.010", "--Jobs:RetryCap", "00:00:01", "--Log:Level", "Critical"]);
+        var email = TestUsers.NewEmail();
+        var id = await app.RegisterAsync(email);
+        await app.Db.ExecuteAsync($"alter table users_audit_pending rename to users_audit_away", Ct);
+        await (await AskAsync(app, "password/reset", email)).JsonlessAsync(202);
+        await Eventually.TrueAsync(async () => await app.Db.FindAsync<long>($"select count(*) from jobs_queue where attempt >= 1 and state = 'available' and kind = 'users.mail-ticket'", Ct) == 1);
+
+        await app.Db.ExecuteAsync($"alter table users_audit_away rename to users_audit_pending", Ct);
+
+        await (await ResetAsync(app, (await app.MailAsync(email, "A new password")).Token)).JsonlessAsync(204);
+        Assert.Equal(1, (await AuditedAsync(app, id)).Count(e => e == "mail-asked"));
+        // It has had the one that it may have.
+        await (await AskAsync(app, "password/reset", email)).JsonlessAsync(202);
+        await app.MailedAsync();
+        Assert.Single(await app.MailsAsync(email), m => m.Subject.Contains("A new password", StringComparison.Ordinal));
+        Assert.Equal(1, (await AuditedAsync(app, id)).Count(e => e == "mail-asked"));
+    }
+
+    [Fact]
+    public async Task A_letter_that_an_address_is_taken_is_the_same_letter_after_a_server_that_was_away()
+    {
+        MailServer.Needed();
+        await using var server = await MailServer.StartAsync(busy: 1);
+        await using var app = await TestApp.StartAsync(settings: ["--Mail:Host", "127.0.0.1", "--Mail:Port", $"{server.Port}", "--Mail:Tls", "None", "--Mail:From", "shop@example.com",
+            "--Jobs:RetryBase", "00:00:00.010", "--Jobs:RetryCap", "00:00:01"]);
+        using var person = await app.PersonAsync();
+        using var other = await app.PersonAsync();
+
+        await (await person.Http.PostAsJsonAsync("/auth/email", new { email = other.Email }, Ct)).JsonlessAsync(202);
+
+        var letter = (await server.ReceiveAsync()).GetProperty("content").GetString()!;
+        Assert.DoesNotContain("token=", letter);
+        Assert.Equal(person.Id, await app.Db.FindAsync<long>($"select account_id from users_tickets where purpose = 'change'", Ct));
+    }
+
+    [Fact]
     public async Task Tickets_that_have_expired_are_deleted()
     {
         var clock = new FakeTimeProvider(DateTimeOffset.UtcNow);
