@@ -53,6 +53,12 @@ static partial class Log
     [LoggerMessage(2016, LogLevel.Information, "Expired tickets are deleted again")]
     public static partial void TicketsSweptAgain(this ILogger logger);
 
+    [LoggerMessage(2017, LogLevel.Warning, "Expired exports could not be deleted; it is tried again")]
+    public static partial void ExportsNotSwept(this ILogger logger, Exception e);
+
+    [LoggerMessage(2018, LogLevel.Information, "Expired exports are deleted again")]
+    public static partial void ExportsSweptAgain(this ILogger logger);
+
     [LoggerMessage(2020, LogLevel.Warning, "An authorization code was used a second time: session {SessionId} (account {AccountId}, client {ClientId}) has ended")]
     public static partial void CodeReused(this ILogger logger, Guid sessionId, long accountId, string clientId);
 }

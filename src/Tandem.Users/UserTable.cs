@@ -2,6 +2,7 @@ using Tandem.Core.Contracts;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.MyData;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
 
@@ -157,18 +158,24 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
 
     /// <returns>False when there is no such account.</returns>
     /// <exception cref="ProblemException">It is the last active administrator.</exception>
-    public Task<bool> DeleteAsync(long id, DateTime now, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    public Task<bool> DeleteAsync(long id, DateTime now, Origin origin, CancellationToken ct) => db.InTransactionAsync(tx => DeleteAsync(tx, id, now, origin, null, ct), ct);
+
+    /// <inheritdoc cref="DeleteAsync(long, DateTime, Origin, CancellationToken)"/>
+    public async Task<bool> DeleteAsync(Transaction tx, long id, DateTime now, Origin origin, string? reason, CancellationToken ct)
     {
         if (await tx.FindAsync<Account>(Locked(id), ct) is not { } account)
             return false;
         await KeepAnAdministratorAsync(tx, account, ct);
-        await trail.AddAsync(tx, AuditEvents.UserDeleted, origin, id, now);
+        await trail.AddAsync(tx, AuditEvents.UserDeleted, origin, id, now, reason);
         await sessions.EndAllAsync(tx, id, "deleted", origin, now, ct);
+        // They stay until their last token has expired, so that none is let in; who it was is not needed for that.
+        await tx.ExecuteAsync($"update users_sessions set address = null, user_agent = null, key_name = case when key_name is null then null else '' end where account_id = {id}", ct);
         await ForgetAsync(tx, id);
+        await Exports.ForgetAsync(tx, id);
         await tx.ExecuteAsync($"delete from users_accounts where id = {id}", ct);
         await tx.PublishAsync(new UserDeleted(id), ct);
         return true;
-    }, ct);
+    }
 
     /// <summary>Removes what belongs to an account beside its sessions: the second step, what was mailed, what clients were allowed.</summary>
     /// <returns>True when the second step was on.</returns>

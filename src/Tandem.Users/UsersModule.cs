@@ -8,6 +8,7 @@ using Tandem.Users.Audit;
 using Tandem.Users.CommonPasswords;
 using Tandem.Users.Import;
 using Tandem.Users.Mailing;
+using Tandem.Users.MyData;
 using Tandem.Users.OpenId;
 using Tandem.Users.SecondSteps;
 using Tandem.Users.Tickets;
@@ -73,6 +74,13 @@ public sealed class UsersModule : Module
         if (module.IsServed)
             module.Services.AddHostedService<TicketSweep>();
 
+        module.Services.AddSingleton<Exports>();
+        module.Services.AddSingleton<IPersonalData, AccountData>();
+        module.Job<ExportData, DataExporter>();
+        module.Job<EraseAccount, Eraser>();
+        if (module.IsServed)
+            module.Services.AddHostedService<ExportSweep>();
+
         var admin = module.Options<AdminOptions>("Admin");
         ConfiguredAdministrator.Check(admin);
         module.Services.AddSingleton<SetupLink>();
@@ -102,6 +110,7 @@ public sealed class UsersModule : Module
         routes.MapMailed();
         routes.MapMailedPages();
         routes.MapSecondSteps();
+        routes.MapMyData();
         routes.MapAudit();
         if (routes.ServiceProvider.GetRequiredService<MailOptions>() is { OutboxPage: true, Host: null })
             routes.MapOutbox();

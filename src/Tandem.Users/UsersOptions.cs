@@ -95,6 +95,10 @@ public sealed class UsersOptions
     [TimeRange("00:00:00", "1.00:00:00")]
     public TimeSpan StepUpAfter { get; set; } = TimeSpan.FromMinutes(15);
 
+    /// <summary>How long the export of a person's data can be downloaded. Default 7 days; 1 hour to 30 days.</summary>
+    [TimeRange("01:00:00", "30.00:00:00")]
+    public TimeSpan ExportLifetime { get; set; } = TimeSpan.FromDays(7);
+
     /// <summary>How many wrong codes an account's second step takes in a day, from addresses it was never signed in from; others have as many of their own. Default 20; 0: no limit.</summary>
     [Range(0, 1_000_000)]
     public int CodeFailuresPerDay { get; set; } = 20;

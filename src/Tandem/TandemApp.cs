@@ -20,6 +20,7 @@ using Tandem.Core.Adapters;
 using Tandem.Core.Backplane;
 using Tandem.Core.Backup;
 using Tandem.Core.Configuration;
+using Tandem.Core.Contracts;
 using Tandem.Core.Data;
 using Tandem.Core.Events;
 using Tandem.Core.Files;
@@ -296,6 +297,7 @@ public sealed class TandemApp : IEndpointRouteBuilder, IStoreHost, IAsyncDisposa
         services.AddSingleton(p => new Lazy<Db>(p.GetRequiredService<Db>));
         services.AddSingleton<IEventLog, TableEventLog>();
         services.AddSingleton<IJobQueue, TableJobQueue>();
+        services.AddSingleton<IPersonalData, JobsOfPeople>();
         services.AddSingleton<Outbox>();
         services.AddSingleton(p => new ConsumerProgress(p.GetRequiredService<Db>(), p.GetRequiredService<IEventLog>(), _parts.Consumers, p.GetRequiredService<TimeProvider>()));
         services.AddSingleton<IRateLimits, InProcessRateLimits>();

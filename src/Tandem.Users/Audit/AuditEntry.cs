@@ -61,6 +61,7 @@ static class AuditEvents
     public const string UserActivated = "user-activated";
     public const string UserDeactivated = "user-deactivated";
     public const string UserDeleted = "user-deleted";
+    public const string DataExported = "data-exported";
     public const string AdministratorMade = "administrator-made";
     public const string AdministratorUnmade = "administrator-unmade";
     public const string SetupLinkUsed = "setup-link-used";

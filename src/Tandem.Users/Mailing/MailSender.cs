@@ -69,6 +69,19 @@ sealed class MailSender(MailOptions options, DataDirectory data, TimeProvider cl
         await smtp.DisconnectAsync(quit: true, ct);
     }
 
+    /// <summary>Deletes the mails to an address from the outbox folder.</summary>
+    public void Forget(string email)
+    {
+        if (!Directory.Exists(Outbox))
+            return;
+        foreach (var path in Directory.GetFiles(Outbox, "*.eml"))
+        {
+            using var message = MimeMessage.Load(path);
+            if (message.To.Mailboxes.Any(m => m.Address.Equals(email, StringComparison.OrdinalIgnoreCase)))
+                File.Delete(path);
+        }
+    }
+
     async Task KeepAsync(MimeMessage message, Guid id, CancellationToken ct)
     {
         Directory.CreateDirectory(Outbox);

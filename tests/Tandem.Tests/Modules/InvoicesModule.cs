@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using System.Runtime.CompilerServices;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.HttpResults;
@@ -23,6 +24,7 @@ public sealed class InvoicesModule : Module
     {
         module.Options<InvoicesOptions>();             // section Invoices; checked at start
         module.Services.AddSingleton<InvoiceTable>();
+        module.Services.AddSingleton<IPersonalData, InvoicesOfPeople>();
         module.Consume<UserRegistered, OpenAccount>(); // every event of this type, once, in order per user
         module.Job<SendInvoice, SendInvoiceHandler>();
     }
@@ -35,6 +37,21 @@ public sealed class InvoicesOptions
     /// <summary>The largest total of an invoice. Default 10,000.</summary>
     [Range(1, 1_000_000)]
     public decimal MaxTotal { get; set; } = 10_000;
+}
+
+sealed class InvoicesOfPeople(Db db) : IPersonalData
+{
+    public string Name => "invoices";
+
+    public async IAsyncEnumerable<PersonalRecord> ReadAsync(long accountId, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        foreach (var invoice in await db.ListAsync<Invoice>($"select id, user_id, total from invoices_invoices where user_id = {accountId} order by id", cancellationToken))
+            yield return new("invoices", invoice);
+    }
+
+    // What has been billed has to be kept, but not for whom.
+    public Task EraseAsync(long accountId, CancellationToken cancellationToken) =>
+        db.ExecuteAsync($"update invoices_invoices set user_id = 0 where user_id = {accountId}", cancellationToken);
 }
 
 sealed class InvoiceTable(Db db)

@@ -72,6 +72,9 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
         GET /users/{id}                                        401 403 200 200 401 200 200 200
         PATCH /users/{id}                                      401 403 200 200 401 200 200 200
         DELETE /users/{id}                                     401 403 204 403 401 403 204 204
+        POST /users/{id}/export                                401 403 202 403 401 403 202 202
+        GET /users/{id}/export                                 401 403 404 403 401 403 404 404
+        POST /users/{id}/erasure                               401 403 202 403 401 403 202 202
         GET /users/{id}/keys                                   401 403 403 403 401 403 200 200
         POST /users/{id}/keys                                  401 403 403 403 401 403 403 201
         DELETE /users/{id}/keys/{key}                          401 403 403 403 401 403 204 204

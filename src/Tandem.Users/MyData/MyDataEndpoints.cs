@@ -1,0 +1,89 @@
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Net.Http.Headers;
+using Tandem.Core;
+using Tandem.Core.Data;
+using Tandem.Core.Http;
+using Tandem.Core.Jobs;
+using Tandem.Users.Audit;
+using Tandem.Users.SecondSteps;
+
+namespace Tandem.Users.MyData;
+
+/// <summary>What a person may ask of whoever holds data on him (GDPR, articles 15, 17 and 20): to see it all, to take it along, to have it erased.</summary>
+static class MyDataEndpoints
+{
+    const int ExportsPerDay = 10;
+
+    public static void MapMyData(this IEndpointRouteBuilder routes)
+    {
+        var user = routes.MapGroup("/users/{id}").WithTags("My data");
+        user.MapPost("export", Export).WithSummary("Collect all that is held on a person, as a job").FreshSignIn()
+            .Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.NotFound, HttpProblems.TooManyRequests);
+        user.MapGet("export", Download).WithSummary("The export that is ready, as one JSON document").FreshSignIn()
+            .Produces(StatusCodes.Status200OK, contentType: "application/json").Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.NoExport);
+        user.MapPost("erasure", Erase).WithSummary("Erase all that is held on a person and delete the account, as a job").FreshSignIn()
+            .Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.NotFound, UserProblems.LastAdministrator);
+    }
+
+    static async Task<Results<Accepted<JobView>, ProblemResult>> Export(long id, Caller caller, Origin origin, Db db, UserTable users, IJobQueue queue, IRateLimits limits, HttpContext context, CancellationToken ct)
+    {
+        if (await RefuseAsync(id, caller, users, ct) is { } refusal)
+            return refusal;
+        var limit = await limits.TakeAsync("users/export", $"{id}", ExportsPerDay, TimeSpan.FromDays(1));
+        if (!limit.Allowed)
+        {
+            limit.WriteHeaders(context.Response, "export");
+            return limit.Refusal("This account's data was collected too often today; try again after the time in Retry-After.");
+        }
+
+        return await AcceptAsync(new ExportData(id, origin), id, db, queue, ct);
+    }
+
+    static async Task<IResult> Download(long id, Caller caller, UserTable users, Exports exports, HttpContext context, CancellationToken ct)
+    {
+        if (await RefuseAsync(id, caller, users, ct) is { } refusal)
+            return refusal;
+        if (await exports.FindAsync(id, ct) is not { } export)
+            return Problem.Of(UserProblems.NoExport);
+        context.Response.Headers.CacheControl = "no-store";
+        context.Response.Headers.ContentDisposition = new ContentDispositionHeaderValue("attachment") { FileName = $"account-{id}.json" }.ToString();
+        context.Response.ContentLength = export.Length;
+        return Results.Stream(to => exports.WriteAsync(export, to, ct), "application/json");
+    }
+
+    static async Task<Results<Accepted<JobView>, ProblemResult>> Erase(long id, Caller caller, Origin origin, Db db, UserTable users, IJobQueue queue, CancellationToken ct)
+    {
+        if (await RefuseAsync(id, caller, users, ct) is { } refusal)
+            return refusal;
+        // The job asks again, when it comes to the account; but nothing may be lost before.
+        await db.InTransactionAsync(async tx =>
+        {
+            if (await tx.FindAsync<Account>(UserTable.Locked(id), ct) is { } account)
+                await UserTable.KeepAnAdministratorAsync(tx, account, ct);
+        }, ct);
+        return await AcceptAsync(new EraseAccount(id, origin), id, db, queue, ct);
+    }
+
+    static async Task<ProblemResult?> RefuseAsync(long id, Caller caller, UserTable users, CancellationToken ct)
+    {
+        if (!caller.May(UserEndpoints.Write))
+        {
+            if (caller.AccountId != id)
+                return Problem.Of(UserProblems.NotYours);
+            if (!KeyEndpoints.IsInPerson(caller))
+                return Problem.Of(UserProblems.SessionWanted);
+        }
+
+        return await users.FindAsync(id, ct) is null ? Problem.Of(UserProblems.NotFound) : null;
+    }
+
+    /// <summary>Asked for twice it is the same job, until that has ended.</summary>
+    static async Task<Accepted<JobView>> AcceptAsync<TJob>(TJob job, long accountId, Db db, IJobQueue queue, CancellationToken ct) where TJob : class
+    {
+        var id = await db.InTransactionAsync(tx => tx.EnqueueAsync(job, new JobOptions { UniqueKey = $"{accountId}", AccountId = accountId }, CancellationToken.None), ct);
+        return TypedResults.Accepted($"/jobs/{id}", await queue.FindAsync(id, ct));
+    }
+}
