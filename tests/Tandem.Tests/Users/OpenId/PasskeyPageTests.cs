@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.Playwright;
+using Tandem.Tests.Repo;
 
 namespace Tandem.Tests.Users.OpenId;
 
@@ -14,25 +15,11 @@ public sealed class PasskeyPageTests(Browser browser) : IClassFixture<Browser>
 
     static string Named(TestApp app) => app.Address.Replace("127.0.0.1", "localhost", StringComparison.Ordinal);
 
-    /// <summary>What a team's own page does, with a token it has.</summary>
-    const string Register = """
-        async ({ token, name }) => {
-          const headers = { "Authorization": `Bearer ${token}`, "Content-Type": "application/json" };
-          const { handle, options } = await (await fetch("/auth/passkeys/options", { method: "POST", headers })).json();
-          const credential = await navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options) });
-          const answer = await fetch("/auth/passkeys", { method: "POST", headers, body: JSON.stringify({ name, handle, credential }) });
-          return await answer.text();
-        }
-        """;
+    /// <summary>What a team's own page has: the functions of the guide.</summary>
+    static readonly string Functions = string.Concat(Snippets.Blocks(File.ReadAllText(Path.Combine(Repository.Root, "docs", "guide", "passkeys.md"))).Where(b => b.Language == "js").Select(b => b.Text));
 
-    const string SignInScript = """
-        async () => {
-          const { handle, options } = await (await fetch("/auth/passkey/options", { method: "POST" })).json();
-          const credential = await navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(options) });
-          const answer = await fetch("/token", { method: "POST", body: new URLSearchParams({ grant_type: "urn:tandem:passkey", handle, credential: JSON.stringify(credential) }) });
-          return await answer.text();
-        }
-        """;
+    static async Task<JsonElement> CallAsync(IPage page, string call, object? argument = null) =>
+        JsonDocument.Parse(await page.EvaluateAsync<string>($"async (to) => {{ {Functions}\nreturn JSON.stringify(await {call}); }}", argument)).RootElement;
 
     static async Task<(ICDPSession Devices, string Id)> AuthenticatorAsync(IPage page)
     {
@@ -56,7 +43,7 @@ public sealed class PasskeyPageTests(Browser browser) : IClassFixture<Browser>
     static async Task<JsonElement> RegisterAsync(TestApp app, IPage page, Person person)
     {
         await page.GotoAsync(Named(app) + "/health");
-        return JsonDocument.Parse(await page.EvaluateAsync<string>(Register, new { token = person.AccessToken, name = "Chromium" })).RootElement;
+        return await CallAsync(page, "addPasskey(to.token, to.name)", new { token = person.AccessToken, name = "Chromium" });
     }
 
     [Fact]
@@ -77,7 +64,7 @@ public sealed class PasskeyPageTests(Browser browser) : IClassFixture<Browser>
 
         for (var i = 0; i < 2; i++)
         {
-            var tokens = JsonDocument.Parse(await page.EvaluateAsync<string>(SignInScript)).RootElement;
+            var tokens = await CallAsync(page, "signInWithPasskey(to)", i == 0 ? "optional" : "conditional");
             Assert.Equal(person.Id.ToString(System.Globalization.CultureInfo.InvariantCulture), SecondStepTests.Claims(tokens).GetProperty("sub").GetString());
         }
 
