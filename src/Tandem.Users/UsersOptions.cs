@@ -91,7 +91,7 @@ public sealed class UsersOptions
     [Range(0, 1_000_000)]
     public int MailsPerEmail { get; set; } = 10;
 
-    /// <summary>How old a sign-in may be for what is dangerous: other passwords, e-mails and second steps, new API keys, deleting an account. Default 15 minutes; 0: any age; up to 1 day.</summary>
+    /// <summary>How old a sign-in may be for what is dangerous: other passwords, e-mails, second steps and passkeys, new API keys, deleting an account. Default 15 minutes; 0: any age; up to 1 day.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "1.00:00:00")]
     public TimeSpan StepUpAfter { get; set; } = TimeSpan.FromMinutes(15);
 
