@@ -59,6 +59,12 @@ static partial class Log
     [LoggerMessage(2018, LogLevel.Information, "Expired exports are deleted again")]
     public static partial void ExportsSweptAgain(this ILogger logger);
 
+    [LoggerMessage(2050, LogLevel.Information, "A new passkey of account {AccountId} was not taken: {Reason}")]
+    public static partial void PasskeyNotTaken(this ILogger logger, long accountId, string reason);
+
+    [LoggerMessage(2051, LogLevel.Warning, "The counter of passkey {PasskeyId} (account {AccountId}) is not above the last one that was seen: the passkey may have been copied; the sign-in was refused")]
+    public static partial void PasskeyBehind(this ILogger logger, Guid passkeyId, long accountId);
+
     [LoggerMessage(2020, LogLevel.Warning, "An authorization code was used a second time: session {SessionId} (account {AccountId}, client {ClientId}) has ended")]
     public static partial void CodeReused(this ILogger logger, Guid sessionId, long accountId, string clientId);
 }

@@ -5,14 +5,15 @@ using Microsoft.AspNetCore.Http;
 
 namespace Tandem.Users;
 
-/// <summary>The pages people meet: plain HTML with one style sheet, no JavaScript and nothing from elsewhere.</summary>
+/// <summary>The pages people meet: plain HTML with one style sheet and nothing from elsewhere, and no JavaScript but where a passkey may be used, which a browser hands to nothing else.</summary>
 static class Pages
 {
     /// <param name="status">HTTP status.</param>
     /// <param name="title">Plain text.</param>
     /// <param name="body">HTML.</param>
     /// <param name="formTarget">Where a form of the page may lead besides this server: browsers hold redirects that answer a form to it as well.</param>
-    public static Html Page(int status, string title, string body, string? formTarget = null) => new(status, $"""
+    /// <param name="script">Runs on the page, the only one that does, and may ask this server; null: none.</param>
+    public static Html Page(int status, string title, string body, string? formTarget = null, string? script = null) => new(status, $"""
         <!doctype html>
         <html lang="en">
         <head>
@@ -25,13 +26,13 @@ static class Pages
         <main>
         <h1>{Encode(title)}</h1>
         {body}
-        </main>
+        </main>{(script is null ? "" : $"\n<script>{script}</script>")}
         </body>
         </html>
-        """, $"default-src 'none'; style-src '{HashOf(Style)}'; form-action 'self'{SourceOf(formTarget)}; base-uri 'none'; frame-ancestors 'none'");
+        """, $"default-src 'none'; style-src '{HashOf(Style)}'; {(script is null ? "" : $"script-src '{HashOf(script)}'; connect-src 'self'; ")}form-action 'self'{SourceOf(formTarget)}; base-uri 'none'; frame-ancestors 'none'");
 
     /// <summary>
-    /// The one page with a script, of one fixed line: it hands an answer to a client by POST, as the client has asked (OAuth 2.0 Form Post Response
+    /// The page with a script of one fixed line: it hands an answer to a client by POST, as the client has asked (OAuth 2.0 Form Post Response
     /// Mode). Without JavaScript there is a button.
     /// </summary>
     public static Html Post(string address, IEnumerable<KeyValuePair<string, string>> fields) => new(200, $"""

@@ -30,6 +30,13 @@ static class UserProblems
     public static readonly Problem SecondStepIsOff = new("users/second-step-is-off", 404, "The account has no second step.");
     public static readonly Problem WrongCode = new("users/wrong-code", 400, "The code is wrong, was used before, has expired or was tried too often.");
     public static readonly Problem WrongPassword = new("users/wrong-password", 400, "The password is wrong.");
+    public static readonly Problem PasskeyRefused = new("users/passkey-refused", 400,
+        "The passkey is not known here, or its answer does not fit what was asked: it is another site's, took longer than five minutes, or was given before. Ask for new options and try again.");
+    public static readonly Problem PasskeyTaken = new("users/passkey-taken", 409, "This passkey is registered already.");
+    public static readonly Problem PasskeyNotFound = new("users/passkey-not-found", 404, "Passkey not found; it may have been removed already.");
+    public static readonly Problem TooManyPasskeys = new("users/too-many-passkeys", 409, "The account has as many passkeys as Users:PasskeysPerAccount allows; remove one first.");
+    public static readonly Problem LastWayIn = new("users/last-way-in", 409, "The account has no password, and this is its last passkey: add another one, or set a password first (PUT /auth/password).");
+    public static readonly Problem NoPasskeyDomain = new("users/no-passkey-domain", 409, "Browsers keep passkeys for names, not for addresses: set Users:PublicUrl or Users:PasskeyDomain to a name.");
     public static readonly Problem EmailNotVerified = new("users/email-not-verified", 403, "Confirm your e-mail first, with the link that was mailed to it; POST /auth/email/verification has another one sent.");
     public static readonly Problem LinkInvalid = new("users/link-invalid", 400, "The link does not work, or no longer: it works once, and not for long. Ask for a new one.");
     public static readonly Problem NoExport = new("users/no-export", 404, "No export of this account is ready: POST to the same address starts one, and GET /jobs/{id} tells how far it is.");

@@ -3,6 +3,7 @@ using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
 using Tandem.Users.MyData;
+using Tandem.Users.Passkeys;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
 
@@ -177,12 +178,13 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
         return true;
     }
 
-    /// <summary>Removes what belongs to an account beside its sessions: the second step, what was mailed, what clients were allowed.</summary>
+    /// <summary>Removes what belongs to an account beside its sessions: the second step, passkeys, what was mailed, what clients were allowed.</summary>
     /// <returns>True when the second step was on.</returns>
     public static async Task<bool> ForgetAsync(Transaction tx, long id)
     {
         await tx.ExecuteAsync($"delete from users_consents where account_id = {id}", CancellationToken.None);
         await TicketTable.DropAsync(tx, id);
+        await PasskeyTable.ForgetAsync(tx, id);
         return await ForgetSecondStepAsync(tx, id);
     }
 

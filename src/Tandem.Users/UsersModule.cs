@@ -10,6 +10,7 @@ using Tandem.Users.Import;
 using Tandem.Users.Mailing;
 using Tandem.Users.MyData;
 using Tandem.Users.OpenId;
+using Tandem.Users.Passkeys;
 using Tandem.Users.SecondSteps;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
@@ -30,6 +31,11 @@ public sealed class UsersModule : Module
         // RFC 8414, 2: clients compare it letter by letter and build addresses on it.
         if (!Uri.TryCreate(options.Issuer, UriKind.Absolute, out var issuer) || issuer.Scheme is not ("http" or "https") || issuer.Query.Length + issuer.Fragment.Length > 0)
             throw new ConfigurationException($"Users:Issuer must be an http or https address without query and fragment; it is \"{options.Issuer}\".");
+        if (options.PasskeyDomain is { } domain && options.PasskeyHost is null)
+            throw new ConfigurationException($"Users:PasskeyDomain must be a name such as example.com; it is \"{domain}\".");
+        // Browsers write an origin in one way only, and it is compared letter by letter.
+        if (options.PasskeyOrigins.FirstOrDefault(o => !IsOrigin(o)) is { } wrong)
+            throw new ConfigurationException($"Users:PasskeyOrigins must be origins such as https://example.com, without a path, or android:apk-key-hash:…; one is \"{wrong}\".");
         module.Services.AddSingleton<AuditTrail>();
         module.Services.AddSingleton<FailedSignIns>();
         module.Services.AddHostedService<AuditSealer>();
@@ -70,6 +76,8 @@ public sealed class UsersModule : Module
         module.Services.AddSingleton<TicketTable>();
         module.Services.AddSingleton<MailAllowance>();
         module.Services.AddSingleton<SecondStep>();
+        module.Services.AddSingleton<Ceremonies>();
+        module.Services.AddSingleton<PasskeyTable>();
         module.Job<MailTicket, TicketMailer>();
         if (module.IsServed)
             module.Services.AddHostedService<TicketSweep>();
@@ -97,6 +105,9 @@ public sealed class UsersModule : Module
         module.Command(ClientCommands.Clients);
     }
 
+    static bool IsOrigin(string text) => text.StartsWith("android:apk-key-hash:", StringComparison.Ordinal)
+        || Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.Scheme is "http" or "https" && text == uri.GetLeftPart(UriPartial.Authority);
+
     /// <inheritdoc/>
     public override void Map(IEndpointRouteBuilder routes)
     {
@@ -111,6 +122,7 @@ public sealed class UsersModule : Module
         routes.MapMailedPages();
         routes.MapSecondSteps();
         routes.MapMyData();
+        routes.MapPasskeys();
         routes.MapAudit();
         if (routes.ServiceProvider.GetRequiredService<MailOptions>() is { OutboxPage: true, Host: null })
             routes.MapOutbox();

@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using System.Globalization;
 using Tandem.Core.Configuration;
 using Tandem.Users.Mailing;
 
@@ -91,7 +92,7 @@ public sealed class UsersOptions
     [Range(0, 1_000_000)]
     public int MailsPerEmail { get; set; } = 10;
 
-    /// <summary>How old a sign-in may be for what is dangerous: other passwords, e-mails and second steps, new API keys, deleting an account. Default 15 minutes; 0: any age; up to 1 day.</summary>
+    /// <summary>How old a sign-in may be for what is dangerous: other passwords, e-mails, second steps and passkeys, new API keys, deleting an account. Default 15 minutes; 0: any age; up to 1 day.</summary>
     [TimeRange("00:00:00", "1.00:00:00")]
     public TimeSpan StepUpAfter { get; set; } = TimeSpan.FromMinutes(15);
 
@@ -108,6 +109,32 @@ public sealed class UsersOptions
 
     /// <summary>A file that tandem password-filter build has made, such as of the passwords that Have I Been Pwned knows. Default none.</summary>
     public string? PasswordFilter { get; set; }
+
+    /// <summary>The name that passkeys are for, such as example.com: they work there and on every name below it. A change makes all that exist worthless. Default: the name of <c>PublicUrl</c>, otherwise of <c>Issuer</c>.</summary>
+    public string? PasskeyDomain { get; set; }
+
+    /// <summary>The pages that may ask for a passkey, as browsers name their origin: https://example.com, and android:apk-key-hash:… for an app. Default: that of <c>PublicUrl</c>, otherwise of <c>Issuer</c>; where that is localhost, any port of it.</summary>
+    public string[] PasskeyOrigins { get; set; } = [];
+
+    /// <summary>How many passkeys an account may have. Default 20; 0: none can be added.</summary>
+    [Range(0, 100)]
+    public int PasskeysPerAccount { get; set; } = 20;
+
+    /// <summary>What browsers call the relying party; null: there is no name, and so there are no passkeys.</summary>
+    internal string? PasskeyHost => (PasskeyDomain ?? new Uri(PublicUrl ?? Issuer).IdnHost).ToLowerInvariant() is var host && Uri.CheckHostName(host) == UriHostNameType.Dns ? host : null;
+
+    internal bool MayUsePasskeysAt(string origin)
+    {
+        if (PasskeyOrigins.Length > 0)
+            return PasskeyOrigins.Contains(origin, StringComparer.Ordinal);
+        var place = new Uri(PublicUrl ?? Issuer);
+        // On one's own machine the pages are often served by another program, on another port.
+        if (place.IdnHost == "localhost")
+            return Uri.TryCreate(origin, UriKind.Absolute, out var own) && own is { Scheme: "http" or "https", IdnHost: "localhost" } && origin == OriginOf(own);
+        return origin == OriginOf(place);
+
+        static string OriginOf(Uri uri) => $"{uri.Scheme}://{uri.IdnHost}{(uri.IsDefaultPort ? "" : ":" + uri.Port.ToString(CultureInfo.InvariantCulture))}";
+    }
 
     internal bool RefusesCommonPasswords => RefuseCommonPasswords ?? (PublicUrl ?? PasswordFilter) is not null;
 

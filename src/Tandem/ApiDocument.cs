@@ -232,15 +232,16 @@ static partial class ApiDocument
                 {
                     Type = JsonSchemaType.Object,
                     Description = "username and password; or grant_type=refresh_token with a refresh_token, urn:tandem:email-code and urn:tandem:second-step with handle and code, "
-                        + "urn:tandem:email-link with token.",
+                        + "urn:tandem:email-link with token, urn:tandem:passkey with handle and credential.",
                     Properties = new Dictionary<string, IOpenApiSchema>
                     {
-                        ["grant_type"] = new OpenApiSchema { Type = JsonSchemaType.String, Enum = ["password", "refresh_token", "urn:tandem:email-code", "urn:tandem:email-link", "urn:tandem:second-step"], Default = "password" },
+                        ["grant_type"] = new OpenApiSchema { Type = JsonSchemaType.String, Enum = ["password", "refresh_token", "urn:tandem:email-code", "urn:tandem:email-link", "urn:tandem:second-step", "urn:tandem:passkey"], Default = "password" },
                         ["username"] = Text("The e-mail."),
                         ["password"] = new OpenApiSchema { Type = JsonSchemaType.String, Format = "password" },
                         ["refresh_token"] = Text("From an earlier answer; it is exchanged once."),
-                        ["handle"] = Text("From POST /auth/code, or from the answer that wants a second step."),
+                        ["handle"] = Text("From POST /auth/code, from the answer that wants a second step, or from POST /auth/passkey/options."),
                         ["code"] = Text("From the mail; of a second step from the authenticator app, or a recovery code."),
+                        ["credential"] = Text("What navigator.credentials.get() gave, as JSON."),
                         ["token"] = Text("From the link of the mail."),
                     },
                 },

@@ -14,7 +14,7 @@ namespace Tandem.Users.Audit;
 /// <param name="ActorId">The account, of a user.</param>
 /// <param name="CredentialId">The session or API key that it was done with.</param>
 /// <param name="SubjectId">The account that it is about.</param>
-/// <param name="ObjectId">The session or API key that it is about.</param>
+/// <param name="ObjectId">The session, API key or passkey that it is about.</param>
 /// <param name="Network">Where it came from, the last part left out: <c>192.0.2.0/24</c>, <c>2001:db8:1:2::/64</c>.</param>
 /// <param name="UserAgent">The family of the client, such as <c>Firefox on Linux</c>.</param>
 /// <param name="Reason">Why, where there is more to say.</param>
@@ -74,6 +74,10 @@ static class AuditEvents
     public const string SecondStepOff = "second-step-off";
     public const string RecoveryCodesMade = "recovery-codes-made";
     public const string RecoveryCodeUsed = "recovery-code-used";
+    public const string PasskeyAdded = "passkey-added";
+    public const string PasskeyRenamed = "passkey-renamed";
+    public const string PasskeyRemoved = "passkey-removed";
+    public const string PasskeyBehind = "passkey-behind";
     public const string SignedIn = "signed-in";
     public const string SignInFailed = "sign-in-failed";
     public const string SignedOut = "signed-out";

@@ -166,7 +166,7 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
             <form method="post" action="authorize">
             {Carry(context.Request, without)}{Pages.Hidden("form_token", browsers.FormToken(http))}{page.Form}
             </form>
-            """, context.Request.RedirectUri).ExecuteAsync(http);
+            """, context.Request.RedirectUri, page.Script).ExecuteAsync(http);
         context.HandleRequest();
     }
 

@@ -2,6 +2,7 @@ using System.Collections.ObjectModel;
 using Microsoft.AspNetCore.Http;
 using Tandem.Core.Http;
 using Tandem.Users.Mailing;
+using Tandem.Users.Passkeys;
 using Tandem.Users.SecondSteps;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
@@ -13,10 +14,10 @@ namespace Tandem.Users.OpenId;
 /// The pages on which a person shows who he is: the password, the second step where the account has one, and the two ways out by mail. They check nothing by themselves; a session comes from
 /// <see cref="SignIns"/> alone, as at POST /token. Between password and code nothing but the form holds the handle, and that is worth nothing without the code.
 /// </summary>
-sealed class SignInPages(SignIns signIns, SecondStep secondStep, TicketTable tickets, MailAllowance allowance, MailOptions mail)
+sealed class SignInPages(SignIns signIns, SecondStep secondStep, TicketTable tickets, MailAllowance allowance, UsersOptions options, MailOptions mail)
 {
     /// <summary>The fields that these pages have.</summary>
-    public static readonly string[] Fields = ["email", "password", "handle", "code"];
+    public static readonly string[] Fields = ["email", "password", "handle", "code", "credential"];
 
     // What is drawn here is shorter, and so is a code that somebody types.
     const int MaxLength = 100;
@@ -33,6 +34,8 @@ sealed class SignInPages(SignIns signIns, SecondStep secondStep, TicketTable tic
         {
             case "sign-in":
                 return await SignInAsync(http, client, email, form["password"].ToString());
+            case "passkey":
+                return await ByPasskeyAsync(http, client, form["handle"].ToString(), form["credential"].ToString());
             case "second-step":
                 return await FinishAsync(http, client, Short(form["handle"]), Short(form["code"]));
             case "verify":
@@ -56,6 +59,20 @@ sealed class SignInPages(SignIns signIns, SecondStep secondStep, TicketTable tic
         catch (ProblemException e)
         {
             return (null, Password(client, email, e.Result));
+        }
+    }
+
+    async Task<(Session?, FormPage?)> ByPasskeyAsync(HttpContext http, Client client, string handle, string credential)
+    {
+        try
+        {
+            var signIn = await signIns.ByPasskeyAsync(handle, credential, http);
+            return (signIn.Session, signIn.Session is null ? Unverified("", null) : null);
+        }
+        catch (ProblemException e)
+        {
+            return (null, Password(client, "", e.Result.Problem == UserProblems.PasskeyRefused
+                ? Problem.Of(e.Result.Problem, "That passkey is not known here, or it took too long. Try again, or sign in with your password.") : e.Result));
         }
     }
 
@@ -89,13 +106,18 @@ sealed class SignInPages(SignIns signIns, SecondStep secondStep, TicketTable tic
     {
         // Where mails end in a folder that nobody looks into, the way out would be none.
         var forgot = mail.Host is not null || mail.OutboxPage ? Button("forgot", "Forgot your password?", isSecond: true) : "";
+        // Shown by the script, where the browser and the address have passkeys.
+        var passkey = options.PasskeyHost is { } host ? $"<button type=\"button\" id=\"passkey\" class=\"second\" data-domain=\"{Encode(host)}\" hidden>Sign in with a passkey</button>\n" : "";
         return new FormPage(wrong, $"Sign in to {client.Name}", "", $"""
             <label for="email">E-mail</label>
-            <input id="email" name="email" type="email" value="{Encode(email.Length <= 254 ? email : "")}" autocomplete="username" required{(wrong is null ? " autofocus" : " aria-describedby=\"wrong\"")}>
+            <input id="email" name="email" type="email" value="{Encode(email.Length <= 254 ? email : "")}" autocomplete="username{(options.PasskeyHost is null ? "" : " webauthn")}" required{(wrong is null ? " autofocus" : " aria-describedby=\"wrong\"")}>
             <label for="password">Password</label>
             <input id="password" name="password" type="password" autocomplete="current-password" required{(wrong is null ? "" : " aria-describedby=\"wrong\" autofocus")}>
-            {Button("sign-in", "Sign in")}{forgot}
-            """);
+            {Button("sign-in", "Sign in")}{forgot}{passkey}
+            """)
+        {
+            Script = options.PasskeyHost is null ? null : PasskeyScript.Text,
+        };
     }
 
     static FormPage SecondStepOf(string handle, ProblemResult? wrong) => new(wrong, "Enter a code",
@@ -127,6 +149,9 @@ sealed record FormPage(int Status, string Title, string Text, string Form)
 {
     /// <param name="refusal">Why the page is shown once more; null: it is shown for the first time.</param>
     public FormPage(ProblemResult? refusal, string title, string text, string form) : this(refusal?.Problem.Status ?? 200, title, text, form) => Refusal = refusal;
+
+    /// <summary>The page's script; null: none.</summary>
+    public string? Script { get; init; }
 
     /// <summary>Said at the top.</summary>
     public ProblemResult? Refusal { get; init; }

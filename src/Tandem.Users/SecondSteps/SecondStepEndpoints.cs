@@ -1,5 +1,6 @@
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
+using System.Text.Json;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.HttpResults;
@@ -10,6 +11,7 @@ using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
 using Tandem.Users.CommonPasswords;
+using Tandem.Users.Passkeys;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
 
@@ -23,7 +25,7 @@ static class SecondStepEndpoints
         var own = routes.MapGroup("/auth").WithTags("Ways in").InPerson();
         own.MapGet("me", Show).WithSummary("How you may sign in").Answers(UserProblems.NotFound);
         own.MapPost("confirmation", Confirm).WithSummary("Show once more that it is you, for what takes a fresh sign-in")
-            .Answers(UserProblems.WrongPassword, UserProblems.WrongCode, UserProblems.SecondStepWanted, UserProblems.Busy, HttpProblems.TooManyRequests);
+            .Answers(UserProblems.WrongPassword, UserProblems.WrongCode, UserProblems.SecondStepWanted, UserProblems.PasskeyRefused, UserProblems.Busy, HttpProblems.TooManyRequests);
         own.MapPut("password", ChangePassword).WithSummary("Set another password; ends your other sessions and your keys").FreshSignIn().Answers(UserProblems.NotFound, UserProblems.Busy);
         own.MapPost("email", ChangeEmail).WithSummary("Ask for another e-mail: it is mailed a link, and the old one is told").FreshSignIn().Answers(HttpProblems.TooManyRequests);
         own.MapPost("totp", Begin).WithSummary("Set an authenticator app up").FreshSignIn().Answers(UserProblems.SecondStepIsOn, UserProblems.NotFound);
@@ -47,18 +49,23 @@ static class SecondStepEndpoints
         return Problem.Of(UserProblems.SignInTooOld);
     }).Answers(UserProblems.SignInTooOld);
 
-    static async Task<Results<Ok<WaysIn>, ProblemResult>> Show(Caller caller, UserTable users, SecondStep secondStep, CancellationToken ct)
+    static async Task<Results<Ok<WaysIn>, ProblemResult>> Show(Caller caller, UserTable users, SecondStep secondStep, PasskeyTable passkeys, CancellationToken ct)
     {
         if (await users.FindAsync(caller.AccountId, ct) is not { } account)
             return Problem.Of(UserProblems.NotFound);
         var isOn = await secondStep.IsOnAsync(account.Id, ct);
-        return TypedResults.Ok(new WaysIn(account.Email, await users.IsVerifiedAsync(account.Id, ct), isOn, isOn ? await secondStep.RecoveryCodesLeftAsync(account.Id, ct) : 0));
+        return TypedResults.Ok(new WaysIn(account.Email, await users.IsVerifiedAsync(account.Id, ct), isOn, isOn ? await secondStep.RecoveryCodesLeftAsync(account.Id, ct) : 0,
+            await passkeys.CountAsync(account.Id, ct)));
     }
 
     static async Task<Results<NoContent, ProblemResult>> Confirm(Confirmation body, Caller caller, Origin origin, HttpContext context, Db db, UserTable users, Passwords passwords, SecondStep secondStep,
-        Sessions sessions, TicketTable tickets, SignInLimits limits, TimeProvider clock, CancellationToken ct)
+        PasskeyTable passkeys, Sessions sessions, TicketTable tickets, SignInLimits limits, TimeProvider clock, CancellationToken ct)
     {
         var address = ClientAddress.Of(context);
+        if (body.Credential is { } credential)
+            return body is { Handle: { } asked, Password: null, Code: null }
+                ? await ConfirmByPasskeyAsync(asked, credential.GetRawText(), caller, origin, context, db, passkeys, sessions, limits, clock, ct)
+                : Problem.Invalid("body", "must have handle and credential alone, where it has credential");
         if (await secondStep.IsOnAsync(caller.AccountId, ct))
             return body is not { Code: { } code, Handle: null, Password: null } ? Problem.Of(UserProblems.SecondStepWanted, "Send code: one of your authenticator app, or a recovery code.")
                 : await secondStep.ConfirmSessionAsync(caller, code, address, origin, ct) ? TypedResults.NoContent() : Problem.Of(UserProblems.WrongCode);
@@ -76,11 +83,28 @@ static class SecondStepEndpoints
         else if (body is { Handle: { } handle, Code: { } mailed, Password: null })
             wrong = await db.InTransactionAsync(async tx => await tickets.UseCodeAsync(tx, handle, mailed), ct) is { } used && used.AccountId == account.Id ? null : Problem.Of(UserProblems.WrongCode);
         else
-            return Problem.Invalid("body", "must have password, or handle and code of a mail from POST /auth/code");
+            return Problem.Invalid("body", "must have password, handle and code of a mail from POST /auth/code, or handle and credential of a passkey");
         if (wrong is not null)
             return wrong;
         if (attempt.SucceededAsync is { } succeeded)
             await succeeded();
+        await db.InTransactionAsync(async tx => await sessions.ConfirmAsync(tx, caller, origin, clock.UtcNow()), ct);
+        return TypedResults.NoContent();
+    }
+
+    /// <summary>A passkey is both steps, whatever else the account has.</summary>
+    static async Task<Results<NoContent, ProblemResult>> ConfirmByPasskeyAsync(string handle, string credential, Caller caller, Origin origin, HttpContext context, Db db, PasskeyTable passkeys, Sessions sessions,
+        SignInLimits limits, TimeProvider clock, CancellationToken ct)
+    {
+        var address = ClientAddress.Of(context);
+        if (await limits.IsExhaustedAsync(address) is { } limit)
+            return limit.Refusal("Too many failed attempts; try again after the time in Retry-After.");
+        if (await passkeys.UseAsync(handle, credential, context, caller.AccountId) is null)
+        {
+            await limits.FailedAsync(address);
+            return Problem.Of(UserProblems.PasskeyRefused);
+        }
+
         await db.InTransactionAsync(async tx => await sessions.ConfirmAsync(tx, caller, origin, clock.UtcNow()), ct);
         return TypedResults.NoContent();
     }
@@ -136,13 +160,16 @@ static class SecondStepEndpoints
 /// <param name="EmailVerified">Whether the mailbox was shown to be the person's own.</param>
 /// <param name="SecondStep">Whether a sign-in takes a code of an authenticator app.</param>
 /// <param name="RecoveryCodesLeft">How many may still be used, 0 to 10.</param>
-public sealed record WaysIn(string Email, bool EmailVerified, bool SecondStep, int RecoveryCodesLeft);
+/// <param name="Passkeys">How many there are; each signs in by itself.</param>
+public sealed record WaysIn(string Email, bool EmailVerified, bool SecondStep, int RecoveryCodesLeft, long Passkeys);
 
-/// <summary>What shows that the person is there: of an account with a second step a code; otherwise the password, or the code of a mail with its handle.</summary>
+/// <summary>What shows that the person is there: a passkey with its handle; of an account with a second step a code; otherwise the password, or the code of a mail with its handle.</summary>
 /// <param name="Password">The account's.</param>
 /// <param name="Code">Of the authenticator app, a recovery code, or of the mail that handle belongs to.</param>
-/// <param name="Handle">Of the answer of POST /auth/code.</param>
-public sealed record Confirmation([MaxLength(Passwords.MaxLength)] string? Password = null, [MaxLength(100)] string? Code = null, [MaxLength(100)] string? Handle = null);
+/// <param name="Handle">Of the answer of POST /auth/code, or of POST /auth/passkey/options.</param>
+/// <param name="Credential">What navigator.credentials.get() gave, by its toJSON().</param>
+public sealed record Confirmation([MaxLength(Passwords.MaxLength)] string? Password = null, [MaxLength(100)] string? Code = null, [MaxLength(PasskeyTable.MaxHandleLength)] string? Handle = null,
+    [Credential] JsonElement? Credential = null);
 
 /// <summary>Another password.</summary>
 /// <param name="Password">8 to 256 characters.</param>

@@ -50,8 +50,30 @@ sealed class Keys(Db db, TimeProvider clock, ILogger<Keys> logger) : IDisposable
     /// <exception cref="CryptographicException">It was changed, or is of another purpose.</exception>
     public async Task<byte[]> OpenAsync(string keyId, byte[] box, string purpose, CancellationToken ct)
     {
-        var key = await db.FindAsync<StoredKey>($"select id, secret from users_signing_keys where id = {keyId} and purpose = {Refresh}", ct)
-            ?? throw new InvalidOperationException($"The key {keyId} is gone, and with it what was sealed by it.");
+        var key = await SealingAsync(keyId, ct) ?? throw new InvalidOperationException($"The key {keyId} is gone, and with it what was sealed by it.");
+        return Open(key, box, purpose);
+    }
+
+    /// <summary>Opens what came from somebody who may have made it up.</summary>
+    /// <returns>Null when it was not sealed here, not for this purpose, or by a key that is gone.</returns>
+    public async Task<byte[]?> TryOpenAsync(string keyId, byte[] box, string purpose, CancellationToken ct)
+    {
+        if (box.Length < NonceSize + TagSize || await SealingAsync(keyId, ct) is not { } key)
+            return null;
+        try
+        {
+            return Open(key, box, purpose);
+        }
+        catch (AuthenticationTagMismatchException)
+        {
+            return null;
+        }
+    }
+
+    Task<StoredKey?> SealingAsync(string id, CancellationToken ct) => db.FindAsync<StoredKey>($"select id, secret from users_signing_keys where id = {id} and purpose = {Refresh}", ct);
+
+    static byte[] Open(StoredKey key, byte[] box, string purpose)
+    {
         var secret = new byte[box.Length - NonceSize - TagSize];
         using var aes = new AesGcm(Derived(key), TagSize);
         aes.Decrypt(box.AsSpan(0, NonceSize), box.AsSpan(NonceSize, secret.Length), box.AsSpan(NonceSize + secret.Length), secret, Encoding.UTF8.GetBytes(purpose));

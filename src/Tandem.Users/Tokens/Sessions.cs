@@ -39,7 +39,7 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
                 return new SignIn(null, null, false);
             if (!account.IsVerified && options.Verification(mail) == EmailVerification.Required)
                 return new SignIn(null, null, true);
-            if (await tx.FindAsync<long>($"select count(*) from users_totp where account_id = {account.Id} and confirmed_at is not null", ct) > 0)
+            if (proof.Methods != Methods.Passkey && await tx.FindAsync<long>($"select count(*) from users_totp where account_id = {account.Id} and confirmed_at is not null", ct) > 0)
             {
                 await TicketTable.WaitAsync(tx, account.Id, handle, proof.Methods, now, now + options.CodeLifetime);
                 return new SignIn(null, handle, false);
@@ -228,10 +228,13 @@ static class Methods
     public const string Otp = "otp";
     public const string Recovery = "recovery";
 
+    /// <summary>Has the device, and whatever opens it: the second step is in it.</summary>
+    public const string Passkey = "passkey";
+
     public static string Add(string? first, string second) => $"{first} {second}".Trim();
 
-    /// <summary>What the claim says: two are more than one.</summary>
-    public static string[] Claim(string methods) => methods.Split(' ') is { Length: > 1 } several ? [.. several, "mfa"] : [methods];
+    /// <summary>What the claim says: two are more than one. A passkey is the possession of a key, and its person's finger, face or PIN.</summary>
+    public static string[] Claim(string methods) => methods == Passkey ? ["pop", "user", "mfa"] : methods.Split(' ') is { Length: > 1 } several ? [.. several, "mfa"] : [methods];
 }
 
 /// <summary>A session as its owner is shown it.</summary>

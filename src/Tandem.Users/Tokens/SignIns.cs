@@ -3,13 +3,14 @@ using Tandem.Core;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.Passkeys;
 using Tandem.Users.SecondSteps;
 using Tandem.Users.Tickets;
 
 namespace Tandem.Users.Tokens;
 
 /// <summary>Every way in, for <c>POST /token</c> and for the pages of a sign-in: what somebody shows is checked here, counted against the same limits, and opens the session.</summary>
-sealed class SignIns(Db db, UserTable users, Ownership ownership, Passwords passwords, Sessions sessions, TicketTable tickets, SecondStep secondStep, SignInLimits limits,
+sealed class SignIns(Db db, UserTable users, Ownership ownership, Passwords passwords, Sessions sessions, TicketTable tickets, SecondStep secondStep, PasskeyTable passkeys, SignInLimits limits,
     FailedSignIns failures, TimeProvider clock)
 {
     // Asked about like an account: also who is put off must not see in the time whether there is one.
@@ -73,6 +74,15 @@ sealed class SignIns(Db db, UserTable users, Ownership ownership, Passwords pass
     /// <inheritdoc cref="ByEmailCodeAsync" path="/exception"/>
     public Task<SignIn> ByEmailLinkAsync(string link, HttpContext http) => ByCodeAsync(UserProblems.LinkInvalid, "wrong link", http,
         (address, origin, ct) => ByMailAsync(tx => tickets.UseLinkAsync(tx, TicketPurpose.Code, link), address, origin, ct));
+
+    /// <summary>By a passkey, which says by itself whose it is.</summary>
+    /// <param name="handle">Of <c>POST /auth/passkey/options</c>.</param>
+    /// <param name="credential">The browser's answer, as JSON.</param>
+    /// <inheritdoc cref="ByEmailCodeAsync" path="/exception"/>
+    public Task<SignIn> ByPasskeyAsync(string handle, string credential, HttpContext http) => ByCodeAsync(UserProblems.PasskeyRefused, "wrong passkey", http,
+        async (address, origin, ct) => await passkeys.UseAsync(handle, credential, http) is { } account
+            ? await sessions.SignInAsync(new Proof(account, Methods.Passkey), address, origin, clock.UtcNow(), ct)
+            : Nothing);
 
     /// <summary>Goes on with a sign-in that waits for its second step.</summary>
     /// <inheritdoc cref="ByEmailCodeAsync" path="/exception"/>

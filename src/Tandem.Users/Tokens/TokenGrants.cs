@@ -10,6 +10,7 @@ using Tandem.Core;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
 using Tandem.Users.OpenId;
+using Tandem.Users.Passkeys;
 using static OpenIddict.Abstractions.OpenIddictConstants;
 using static OpenIddict.Server.OpenIddictServerEvents;
 
@@ -27,12 +28,15 @@ sealed class TokenGrants(SignIns signIns, Sessions sessions, ClientGrants client
     /// <summary>Goes on with <c>handle</c> and <c>code</c> where a sign-in was answered with <see cref="UserProblems.SecondStepWanted"/>.</summary>
     public const string SecondStep = "urn:tandem:second-step";
 
+    /// <summary>Signs in with <c>handle</c>, of POST /auth/passkey/options, and <c>credential</c>, the browser's answer as JSON.</summary>
+    public const string Passkey = "urn:tandem:passkey";
+
     const string SessionClaim = ClientGrants.SessionClaim;
     const string GenerationClaim = ClientGrants.GenerationClaim;
     const string AnswerProperty = "tandem:answer";
 
     /// <summary>Is it a person that signs in, and no client's business?</summary>
-    public static bool IsInPerson(OpenIddictRequest request) => request.GrantType is GrantTypes.Password or EmailCode or EmailLink or SecondStep;
+    public static bool IsInPerson(OpenIddictRequest request) => request.GrantType is GrantTypes.Password or EmailCode or EmailLink or SecondStep or Passkey;
 
     /// <summary>A form with a user name and no grant_type is a password grant: that is how FastAPI's forms are sent.</summary>
     public static ValueTask AssumePassword(ExtractTokenRequestContext context)
@@ -83,6 +87,7 @@ sealed class TokenGrants(SignIns signIns, Sessions sessions, ClientGrants client
         EmailCode => signIns.ByEmailCodeAsync(Text(request, "handle"), Text(request, "code"), http),
         EmailLink => signIns.ByEmailLinkAsync(Text(request, "token"), http),
         SecondStep => signIns.BySecondStepAsync(Text(request, "handle"), Text(request, "code"), http),
+        Passkey => signIns.ByPasskeyAsync(Text(request, "handle", PasskeyTable.MaxHandleLength), Text(request, "credential", PasskeyTable.MaxCredentialLength), http),
         // OpenIddict has refused requests without them.
         _ => signIns.ByPasswordAsync(request.Username ?? "", request.Password ?? "", http),
     };
@@ -95,9 +100,9 @@ sealed class TokenGrants(SignIns signIns, Sessions sessions, ClientGrants client
     };
 
     /// <exception cref="ProblemException">It is missing, or cannot be one of ours.</exception>
-    static string Text(OpenIddictRequest request, string name) => (string?)request[name] is { Length: > 0 and <= 100 } text && !text.Contains('\0')
+    static string Text(OpenIddictRequest request, string name, int maxLength = 100) => (string?)request[name] is { Length: > 0 } text && text.Length <= maxLength && !text.Contains('\0')
         ? text
-        : throw new ProblemException(UserProblems.InvalidTokenRequest, $"This grant_type needs the parameter {name}, of at most 100 characters.");
+        : throw new ProblemException(UserProblems.InvalidTokenRequest, $"This grant_type needs the parameter {name}, of at most {maxLength} characters.");
 
     async Task<Session> RefreshAsync(ClaimsPrincipal? token, HttpContext http)
     {

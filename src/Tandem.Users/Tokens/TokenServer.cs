@@ -90,6 +90,7 @@ sealed class TokenServer(Keys keys, TokenGrants grants, OpenIdServer openId, Use
                 .AllowCustomFlow(TokenGrants.EmailCode)
                 .AllowCustomFlow(TokenGrants.EmailLink)
                 .AllowCustomFlow(TokenGrants.SecondStep)
+                .AllowCustomFlow(TokenGrants.Passkey)
                 .AcceptAnonymousClients()
                 // A scope that somebody may not have is left out of the token (RFC 6749, 3.3), not an error.
                 .DisableScopeValidation()

@@ -28,6 +28,7 @@ public sealed partial class SnippetTests
     [InlineData("api-keys", 3)]
     [InlineData("openid", 7)]
     [InlineData("my-data", 2)]
+    [InlineData("passkeys", 3)]
     public async Task The_guide_of_accounts_does_what_it_says(string name, int blocks)
     {
         TestStores.OnlyEmbedded();

@@ -309,6 +309,6 @@ public sealed class SecondStepTests
     static async Task<JsonElement> RefreshAsync(TestApp app, JsonElement tokens) => await (await app.PostTokenAsync(
         new Dictionary<string, string> { ["grant_type"] = "refresh_token", ["refresh_token"] = tokens.GetProperty("refresh_token").GetString()! })).JsonAsync();
 
-    static JsonElement Claims(JsonElement tokens) =>
+    internal static JsonElement Claims(JsonElement tokens) =>
         JsonDocument.Parse(System.Buffers.Text.Base64Url.DecodeFromChars(tokens.GetProperty("access_token").GetString()!.Split('.')[1])).RootElement;
 }

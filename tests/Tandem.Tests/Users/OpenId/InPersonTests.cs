@@ -24,7 +24,7 @@ public sealed class InPersonTests
         return [.. mapped, (HttpMethod.Delete, $"/users/{person.Id}")];
     }
 
-    static readonly object Body = new { name = "to stay", password = NewPassword, email = "eve@example.com", code = "000000" };
+    static readonly object Body = new { name = "to stay", password = NewPassword, email = "eve@example.com", code = "000000", handle = "x", credential = new { id = "AAAA" } };
 
     [Fact]
     public async Task Neither_a_key_nor_a_client_that_was_let_in_does_what_takes_the_person()
