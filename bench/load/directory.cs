@@ -1,6 +1,6 @@
 #:property PublishAot=false
 #:property GenerateDocumentationFile=false
-#:package Microsoft.Data.Sqlite@10.0.15
+#:package Microsoft.Data.Sqlite
 // How long the list of accounts takes at size, over HTTP, one request at a time: dotnet run bench/load/directory.cs -- PROGRAM [ACCOUNTS] [REQUESTS]
 // PROGRAM is the published server (artifacts/tandem/tandem). Accounts are written into the file while nobody serves it; the server then makes the index of the
 // search by itself, and the time that takes is printed. Ten million accounts need some 7 GB below TMPDIR, which are removed in the end.

@@ -369,7 +369,7 @@ public class DirectoryTests
 
     static async Task InsertAsync(TestApp app, int from, int count) => await app.Db.ExecuteAsync($"""
         with recursive n(i) as (select {from} union all select i + 1 from n where i < {from + count - 1})
-        insert into users_accounts (email, name, password_hash, created_at) select 'stays' || i || '@example.com', 'Somebody', '', '2026-01-01 00:00:00' from n
+        insert into users_accounts (email, name, password_hash, created_at) select 'stays' || i || '@example.com', 'Somebody', '', '2026-01-01 00:00:00.000000' from n
         """, Ct);
 
     static Task InsertOneAsync(TestApp app, string email, string name, string created) => app.Db.ExecuteAsync($"""
