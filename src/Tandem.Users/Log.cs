@@ -67,4 +67,10 @@ static partial class Log
 
     [LoggerMessage(2020, LogLevel.Warning, "An authorization code was used a second time: session {SessionId} (account {AccountId}, client {ClientId}) has ended")]
     public static partial void CodeReused(this ILogger logger, Guid sessionId, long accountId, string clientId);
+
+    [LoggerMessage(2040, LogLevel.Warning, "Accounts could not be made ready for searches; it is tried again")]
+    public static partial void SearchNotFilled(this ILogger logger, Exception e);
+
+    [LoggerMessage(2041, LogLevel.Information, "Accounts are made ready for searches again")]
+    public static partial void SearchFilledAgain(this ILogger logger);
 }

@@ -9,6 +9,7 @@ using Tandem.Core.Http;
 using Tandem.Users.Audit;
 using Tandem.Users.CommonPasswords;
 using Tandem.Users.Import;
+using Tandem.Users.Listing;
 using Tandem.Users.SecondSteps;
 using Tandem.Users.Tokens;
 
@@ -109,8 +110,7 @@ static class UserCommands
         var command = new Command("list", "List accounts by id") { skip, limit, json };
         command.SetAction((parsed, ct) => host.RunAsync(async (services, ct) =>
         {
-            var users = services.GetRequiredService<UserTable>();
-            var (accounts, total) = await users.ListAsync(parsed.GetValue(skip), parsed.GetValue(limit), ct);
+            var (accounts, total, _) = await services.GetRequiredService<AccountList>().ReadAsync(ListQuery.All, parsed.GetValue(skip), parsed.GetValue(limit), ct);
             if (parsed.GetValue(json))
             {
                 Out(parsed).WriteLine(JsonSerializer.Serialize(accounts, new JsonSerializerOptions(Json.Options) { WriteIndented = true }));

@@ -2,11 +2,13 @@ using System.ComponentModel.DataAnnotations;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Routing;
 using Tandem.Core;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
 using Tandem.Users.CommonPasswords;
+using Tandem.Users.Listing;
 using Tandem.Users.Mailing;
 using Tandem.Users.SecondSteps;
 using Tandem.Users.Tickets;
@@ -23,7 +25,8 @@ static class UserEndpoints
         var users = routes.MapGroup("/users").WithTags("Users");
         users.MapPost("", Register).WithSummary("Sign up").AllowAnonymous()
             .Answers(UserProblems.EmailTaken, UserProblems.SignUpClosed, HttpProblems.TooManyRequests, UserProblems.Busy);
-        users.MapGet("", List).WithSummary("Every user, by id; X-Total-Count and Link tell what else there is").RequireScope(Read);
+        users.MapGet("", List).WithSummary("Every user, by id, or those that are asked for; X-Total-Count and Link tell what else there is").RequireScope(Read)
+            .Answers(UserProblems.ListParameter, UserProblems.SearchNotReady);
         users.MapGet("{id}", Get).WithSummary("A user: yourself, or anyone for administrators and the scope users:read").Answers(UserProblems.NotYours, UserProblems.NotFound);
         users.MapPatch("{id}", Change).WithSummary("Change the fields that are sent").Answers(UserProblems.NotYours, UserProblems.NotFound, UserProblems.LastAdministrator);
         users.MapDelete("{id}", Delete).WithSummary("Delete an account with its sessions and keys").FreshSignIn().Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.NotFound, UserProblems.LastAdministrator);
@@ -69,11 +72,23 @@ static class UserEndpoints
         return null;
     }
 
-    static async Task<Ok<UserView[]>> List(UserTable users, HttpContext context,
+    /// <param name="q">What e-mail or name must contain.</param>
+    /// <param name="match">contains (unless told) or prefix: where q must stand in them.</param>
+    /// <param name="sort">id, email or created_at; with a minus the other way round. Default id, and created_at where a created_… is sent.</param>
+    /// <param name="cursor">Empty for the first page; then the one of the Link with rel=next.</param>
+    /// <param name="isActive">true or false.</param>
+    /// <param name="role">administrator or person.</param>
+    /// <param name="verified">true or false: was the e-mail confirmed?</param>
+    /// <param name="createdFrom">Made at this day or time, UTC, or after it.</param>
+    /// <param name="createdBefore">Made before this day or time, UTC.</param>
+    static async Task<Ok<UserView[]>> List(AccountList accounts, HttpContext context, string? q = null, string? match = null, string? sort = null, string? cursor = null,
+        [FromQuery(Name = "is_active")] string? isActive = null, string? role = null, string? verified = null,
+        [FromQuery(Name = "created_from")] string? createdFrom = null, [FromQuery(Name = "created_before")] string? createdBefore = null,
         [Range(0, int.MaxValue)] int skip = 0, [Range(1, Paging.MaxLimit)] int limit = Paging.DefaultLimit, CancellationToken ct = default)
     {
-        var (page, total) = await users.ListAsync(skip, limit, ct);
-        Paging.Describe(context, skip, limit, total);
+        var query = ListQuery.Parse(q, match, sort, cursor, isActive, role, verified, createdFrom, createdBefore, skip);
+        var (page, total, next) = await accounts.ReadAsync(query, skip, limit, ct);
+        Paging.Describe(context, skip, limit, total, query.ByCursor || total is null ? next?.Write(query) ?? "" : null);
         return TypedResults.Ok(page.Select(UserView.Of).ToArray());
     }
 

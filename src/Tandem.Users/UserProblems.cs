@@ -40,5 +40,7 @@ static class UserProblems
     public static readonly Problem EmailNotVerified = new("users/email-not-verified", 403, "Confirm your e-mail first, with the link that was mailed to it; POST /auth/email/verification has another one sent.");
     public static readonly Problem LinkInvalid = new("users/link-invalid", 400, "The link does not work, or no longer: it works once, and not for long. Ask for a new one.");
     public static readonly Problem NoExport = new("users/no-export", 404, "No export of this account is ready: POST to the same address starts one, and GET /jobs/{id} tells how far it is.");
+    public static readonly Problem ListParameter = new("users/list-parameter", 400, "A parameter of the list is not what it may be; see errors.");
+    public static readonly Problem SearchNotReady = new("users/search-not-ready", 503, "Many accounts have been added at once and cannot be searched yet; try again after the time in Retry-After.");
     public static readonly Problem SetupClosed = new("users/setup-closed", 404, "This link does not work, or no longer: it makes the first administrator, once. The server prints it on start.");
 }

@@ -30,18 +30,6 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
     /// <summary>Has it been shown that the mailbox is the person's own?</summary>
     public Task<bool> IsVerifiedAsync(long id, CancellationToken ct) => db.FindAsync<bool>($"select email_verified_at is not null from users_accounts where id = {id}", ct);
 
-    /// <returns>A page by id, and how many accounts there were at the same instant.</returns>
-    public async Task<(List<Account> Page, long Total)> ListAsync(int skip, int limit, CancellationToken ct)
-    {
-        var rows = await db.ListAsync<Listed>($"""
-            select id, email, name, created_at, is_active, is_administrator, (select cast(sum(accounts) as bigint) from users_counts) as total
-            from users_accounts order by id {Sql.Page(skip, limit)}
-            """, ct);
-        return (rows.ConvertAll(r => r.Account), rows is [var first, ..] ? first.Total : await CountAsync(ct));
-    }
-
-    Task<long> CountAsync(CancellationToken ct) => db.FindAsync<long>($"select sum(accounts) from users_counts", ct);
-
     public async Task<bool> HasAdministratorAsync(CancellationToken ct) =>
         await db.FindAsync<long>($"select count(*) from users_accounts where is_administrator", ct) > 0;
 
@@ -209,12 +197,6 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
 
 /// <summary>A row without its hash.</summary>
 sealed record Account(long Id, string Email, string Name, DateTime CreatedAt, bool IsActive, bool IsAdministrator);
-
-/// <summary>A row of a page, with the number of all accounts.</summary>
-sealed record Listed(long Id, string Email, string Name, DateTime CreatedAt, bool IsActive, bool IsAdministrator, long Total)
-{
-    public Account Account => new(Id, Email, Name, CreatedAt, IsActive, IsAdministrator);
-}
 
 /// <summary>What came of a sign-up.</summary>
 sealed record Registered(Account Account, string PasswordHash);

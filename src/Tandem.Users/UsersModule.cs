@@ -7,6 +7,7 @@ using Tandem.Core.Http;
 using Tandem.Users.Audit;
 using Tandem.Users.CommonPasswords;
 using Tandem.Users.Import;
+using Tandem.Users.Listing;
 using Tandem.Users.Mailing;
 using Tandem.Users.MyData;
 using Tandem.Users.OpenId;
@@ -42,6 +43,11 @@ public sealed class UsersModule : Module
         if (options.KeyLifetime > options.MaxKeyLifetime)
             throw new ConfigurationException($"Users:KeyLifetime ({options.KeyLifetime}) must not be above Users:MaxKeyLifetime ({options.MaxKeyLifetime}).");
         module.Services.AddSingleton<UserTable>();
+        module.Services.AddSingleton<AccountList>();
+        module.Services.AddSingleton<AccountSearch>();
+        module.Services.AddSingleton<SearchFiller>();
+        if (module.IsServed)
+            module.Services.AddHostedService(p => p.GetRequiredService<SearchFiller>());
         module.Services.AddSingleton<Ownership>();
         module.Services.AddSingleton<ImportTable>();
         module.Services.AddSingleton<Passwords>();

@@ -17,13 +17,16 @@ sealed record StoredColumn(string Name, string Type);
 abstract class StoreTables
 {
     // What the engine's own migrations keep; what is no data; files, which are copied as files; and what triggers keep, here and there.
-    static readonly string[] Passed = ["core_migrations", "core_migrated", "core_heartbeat", "core_files", "core_file_chunks", GrowProgress, "users_counts"];
+    static readonly string[] Passed = ["core_migrations", "core_migrated", "core_heartbeat", "core_files", "core_file_chunks", GrowProgress, "users_blocks", "users_unread", "users_texts"];
+
+    // SQLite's full-text index of the same, and the tables it is made of.
+    const string PassedIndex = "users_trigrams";
 
     /// <summary>How far a copy between stores is; there only while one is under way.</summary>
     public const string GrowProgress = "core_grow";
 
     /// <summary>Are the rows of this table data that is backed up and moved?</summary>
-    public static bool IsData(string table) => !Passed.Contains(table) && !table.StartsWith("sqlite_", StringComparison.Ordinal);
+    public static bool IsData(string table) => !Passed.Contains(table) && !table.StartsWith(PassedIndex, StringComparison.Ordinal) && !table.StartsWith("sqlite_", StringComparison.Ordinal);
 
     /// <summary>Is there anything at all, migrated or not?</summary>
     public abstract Task<bool> ExistsAsync(CancellationToken ct);

@@ -14,7 +14,7 @@ public static class Paging
     /// <summary>The most a page may have.</summary>
     public const int MaxLimit = 100;
 
-    /// <summary>Says for OpenAPI that the endpoint calls <see cref="Describe"/>.</summary>
+    /// <summary>Says for OpenAPI that the endpoint calls <see cref="Describe(HttpContext, long, int, long)"/>.</summary>
     public static TBuilder Paged<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder => builder.WithMetadata(new Mark());
 
     internal sealed record Mark;
@@ -24,30 +24,50 @@ public static class Paging
     /// <param name="skip">How many entries lie before the page.</param>
     /// <param name="limit">How many a page has; at least 1.</param>
     /// <param name="total">How many there are.</param>
-    public static void Describe(HttpContext context, long skip, int limit, long total)
+    public static void Describe(HttpContext context, long skip, int limit, long total) => Describe(context, skip, limit, total, null);
+
+    /// <summary>As the other, for a list that cursors lead through as well.</summary>
+    /// <param name="context">The request that asked for the page.</param>
+    /// <param name="skip">How many entries lie before the page.</param>
+    /// <param name="limit">How many a page has; at least 1.</param>
+    /// <param name="total">How many there are; null: that is not known, and not said.</param>
+    /// <param name="next">Null: the links skip. Otherwise they are those of a list of cursors, first and next alone, and this is the cursor of the next page; empty after the last one.</param>
+    public static void Describe(HttpContext context, long skip, int limit, long? total, string? next)
     {
         ArgumentNullException.ThrowIfNull(context);
         ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
         var headers = context.Response.Headers;
-        headers["X-Total-Count"] = total.ToString(CultureInfo.InvariantCulture);
+        if (total is { } known)
+            headers["X-Total-Count"] = known.ToString(CultureInfo.InvariantCulture);
         var request = context.Request;
-        var others = request.Query.Where(q => q.Key is not ("skip" or "limit")).ToList();
-        var links = new List<string> { To(0, "first") };
-        if (skip > 0)
-            links.Add(To(Math.Max(0, Math.Min(skip, total) - limit), "prev"));
-        if (skip + limit < total)
-            links.Add(To(skip + limit, "next"));
-        links.Add(To(total == 0 ? 0 : (total - 1) / limit * limit, "last"));
+        var others = request.Query.Where(q => q.Key is not ("skip" or "limit" or "cursor")).ToList();
+        var links = new List<string>();
+        if (next is null && total is { } count)
+        {
+            links.Add(To(0, "first"));
+            if (skip > 0)
+                links.Add(To(Math.Max(0, Math.Min(skip, count) - limit), "prev"));
+            if (skip + limit < count)
+                links.Add(To(skip + limit, "next"));
+            links.Add(To(count == 0 ? 0 : (count - 1) / limit * limit, "last"));
+        }
+        else
+        {
+            links.Add(Behind("", "first"));
+            if (!string.IsNullOrEmpty(next))
+                links.Add(Behind(next, "next"));
+        }
+
         headers.Link = string.Join(", ", links);
 
-        string To(long at, string rel)
+        string Behind(string cursor, string rel) => Link(new QueryBuilder(others) { { "cursor", cursor }, { "limit", limit.ToString(CultureInfo.InvariantCulture) } }, rel);
+
+        string To(long at, string rel) => Link(new QueryBuilder(others)
         {
-            var query = new QueryBuilder(others)
-            {
-                { "skip", at.ToString(CultureInfo.InvariantCulture) },
-                { "limit", limit.ToString(CultureInfo.InvariantCulture) },
-            };
-            return $"<{request.PathBase.ToUriComponent()}{request.Path.ToUriComponent()}{query.ToQueryString()}>; rel=\"{rel}\"";
-        }
+            { "skip", at.ToString(CultureInfo.InvariantCulture) },
+            { "limit", limit.ToString(CultureInfo.InvariantCulture) },
+        }, rel);
+
+        string Link(QueryBuilder query, string rel) => $"<{request.PathBase.ToUriComponent()}{request.Path.ToUriComponent()}{query.ToQueryString()}>; rel=\"{rel}\"";
     }
 }
