@@ -78,11 +78,12 @@ sealed class KeyRotation(Db db, Keys keys, KeyRing ring, SecondStep secondStep, 
         var now = clock.UtcNow();
         if (await db.FindAsync<Turn>($"select id, purpose, signs_from, retired_at from users_signing_keys where id = {id}", ct) is not { } going)
             return null;
+        Turn? before = null;
         if (going.Purpose == Keys.Refresh)
         {
             // Second steps are sealed by it: another one has to be there, and to seal them, before it goes.
             if (!going.IsOld(now) && !going.IsAnnounced(now))
-                await RotateAsync(k => k.Purpose == Keys.Refresh, atOnce: true, origin, ct);
+                before = (await RotateAsync(k => k.Purpose == Keys.Refresh, atOnce: true, origin, ct)).FirstOrDefault();
             await secondStep.ResealAsync(id, ct);
         }
 
@@ -110,7 +111,7 @@ sealed class KeyRotation(Db db, Keys keys, KeyRing ring, SecondStep secondStep, 
         logger.SigningKeyRevoked(id);
         if (revoked.Next is { } begun)
             logger.KeyMade(begun.Id, begun.SignsFrom);
-        return revoked;
+        return revoked with { Next = revoked.Next ?? before };
     }
 
     /// <summary>Does what the clock asks for. As long as that is nothing, no store is read.</summary>

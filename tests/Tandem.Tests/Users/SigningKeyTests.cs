@@ -243,7 +243,7 @@ public sealed class SigningKeyTests
         using var browser = new TestBrowser(app);
         var tokens = await app.SignInAsync(client, person.Email, browser);
         var (first, hint) = (KeyOf(tokens.GetProperty("id_token").GetString()!), tokens.GetProperty("id_token").GetString()!);
-        var late = (await browser.GetAsync(SignIn.Url(client, "openid offline_access"))).Answer["code"];
+        var late = (await browser.GetAsync(OpenId.SignIn.Url(client, "openid offline_access"))).Answer["code"];
 
         var second = (await RotationOf(app).RotateAsync(atOnce: true, Origin.Operator, Ct)).Single(k => k.Purpose == Keys.Access).Id;
 
@@ -403,6 +403,42 @@ public sealed class SigningKeyTests
 
             tokens.Add(await (await RefreshAsync(app, tokens[^1].GetProperty("refresh_token").GetString()!)).JsonAsync());
         }
+    }
+
+    [Fact]
+    public async Task A_backup_has_all_keys()
+    {
+        var folder = Directory.CreateTempSubdirectory("tandem-keys-").FullName;
+        var (archive, data) = (Path.Combine(folder, "archive.tandem"), Path.Combine(folder, "restored"));
+        long id;
+        string before, after;
+        List<Turn> keys;
+        await using (var app = await TestApp.StartAsync())
+        {
+            using var person = await app.PersonAsync();
+            await RotationOf(app).RotateAsync(atOnce: true, Origin.Operator, Ct);
+            (id, before, after) = (person.Id, person.AccessToken, await SignInAsync(app, person.Email));
+            await RotationOf(app).RotateAsync(atOnce: false, Origin.Operator, Ct);
+            keys = await RotationOf(app).ListAsync(Ct);
+            var (failed, _, why) = await Programs.RunAsync("backup", archive, "--data", app.Data);
+            Assert.True(failed == 0, why);
+        }
+
+        var (code, _, error) = await Programs.RunAsync("restore", archive, "--data", data);
+        Assert.True(code == 0, error);
+
+        await using (var restored = await TestApp.StartAsync(data: data))
+        {
+            Assert.Equal(6, keys.Count);
+            Assert.Equal(keys, await RotationOf(restored).ListAsync(Ct));
+            foreach (var token in new[] { before, after })
+            {
+                using var http = restored.With(token);
+                await (await http.GetAsync($"/users/{id}", Ct)).JsonAsync();
+            }
+        }
+
+        Directory.Delete(folder, recursive: true);
     }
 
     [Fact]
