@@ -127,12 +127,13 @@ static class Upstreams
     /// <summary>A socket to another service ends with the session or key that opened it: that service cannot know.</summary>
     static async Task EndWithSession(HttpContext context, Caller caller, RequestDelegate next)
     {
+        var tokens = context.RequestServices.GetRequiredService<ITokenVerifier>();
         using var subscription = context.RequestServices.GetRequiredService<SessionEnds>().Subscribe(ended =>
         {
-            if (ended.Contains(caller.SessionId))
+            if (ended.Count == 0 ? !tokens.IsHonoured(caller) : ended.Contains(caller.SessionId))
                 context.Abort();
         });
-        if (context.RequestServices.GetRequiredService<ITokenVerifier>().IsHonoured(caller))
+        if (tokens.IsHonoured(caller))
             await next(context);
         else
             context.Abort();

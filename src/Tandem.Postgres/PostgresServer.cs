@@ -24,11 +24,12 @@ sealed class PostgresServer : IAsyncDisposable, IDisposable
     readonly ConcurrentDictionary<(string, bool), string> _publishing = new();
     readonly string _where;
     readonly TimeSpan _startTimeout;
+    readonly int _maxPoolSize;
     long _startedAt;
 
     public PostgresServer(PostgresOptions options)
     {
-        _startTimeout = options.StartTimeout;
+        (_startTimeout, _maxPoolSize) = (options.StartTimeout, options.MaxPoolSize);
         NpgsqlConnectionStringBuilder connection;
         try
         {
@@ -161,6 +162,10 @@ sealed class PostgresServer : IAsyncDisposable, IDisposable
         _ => false,
     };
 
+    /// <summary>Nobody gave a connection back in time. Npgsql has no type of its own for it, nor a code: what it says is compared.</summary>
+    static bool IsPoolEmpty(Exception e) =>
+        e is NpgsqlException { InnerException: TimeoutException } and not PostgresException && e.Message.StartsWith("The connection pool has been exhausted", StringComparison.Ordinal);
+
     /// <summary>The server has ended the session for its silence in the middle of a transaction, which is undone.</summary>
     public static bool WasSilent(Exception e) => e is PostgresException { SqlState: "25P03" };
 
@@ -181,6 +186,8 @@ sealed class PostgresServer : IAsyncDisposable, IDisposable
             Name, "The connection broke while the change was being committed, and it is not known whether it was kept. Look before you send it again, or repeat it with its Idempotency-Key.", e)
         { IsInDoubt = true },
         SlowBodyException => new StoreUnavailableException(Name, e.Message, e),
+        _ when IsPoolEmpty(e) => new StoreUnavailableException(
+            Name, $"All {_maxPoolSize} connections to the server {_where} are in use (Postgres:MaxPoolSize); try again in a moment.", e),
         _ when IsAway(e) => new StoreUnavailableException(Name, $"The database server {_where} does not answer; try again in a moment.", e),
         _ => e,
     };

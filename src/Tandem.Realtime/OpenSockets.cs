@@ -68,7 +68,7 @@ sealed class OpenSockets : BackgroundService
     void CloseOf(IReadOnlySet<Guid> sessions)
     {
         foreach (var socket in _open.Keys)
-            if (socket.Caller is { } caller && sessions.Contains(caller.SessionId))
+            if (socket.Caller is { } caller && (sessions.Count == 0 ? !_tokens.IsHonoured(caller) : sessions.Contains(caller.SessionId)))
                 _ = CloseAsync(socket, WebSocketCloseStatus.PolicyViolation, Ended);
     }
 

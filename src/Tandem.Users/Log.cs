@@ -5,8 +5,8 @@ namespace Tandem.Users;
 /// <summary>Every log line of the users module: 2000–2099.</summary>
 static partial class Log
 {
-    [LoggerMessage(2001, LogLevel.Information, "Signing key {KeyId} made")]
-    public static partial void KeyMade(this ILogger logger, string keyId);
+    [LoggerMessage(2001, LogLevel.Information, "Signing key {KeyId} made; it makes tokens from {SignsFrom:u} on")]
+    public static partial void KeyMade(this ILogger logger, string keyId, DateTime signsFrom);
 
     [LoggerMessage(2002, LogLevel.Warning, "A refresh token of session {SessionId} (account {AccountId}) was used again after its successor: the session has ended")]
     public static partial void RefreshTokenReplayed(this ILogger logger, Guid sessionId, long accountId);
@@ -73,4 +73,19 @@ static partial class Log
 
     [LoggerMessage(2041, LogLevel.Information, "Accounts are made ready for searches again")]
     public static partial void SearchFilledAgain(this ILogger logger);
+
+    [LoggerMessage(2060, LogLevel.Warning, "Signing key {KeyId} was revoked: what it has made is worth nothing")]
+    public static partial void SigningKeyRevoked(this ILogger logger, string keyId);
+
+    [LoggerMessage(2061, LogLevel.Information, "Signing key {KeyId} was removed: nothing that it has made is valid any more")]
+    public static partial void SigningKeyRemoved(this ILogger logger, string keyId);
+
+    [LoggerMessage(2062, LogLevel.Warning, "Signing keys could not be looked after; it is tried again")]
+    public static partial void SigningKeysNotKept(this ILogger logger, Exception e);
+
+    [LoggerMessage(2063, LogLevel.Information, "Signing keys are looked after again")]
+    public static partial void SigningKeysKeptAgain(this ILogger logger);
+
+    [LoggerMessage(2064, LogLevel.Warning, "The second step of account {AccountId} cannot be opened with key {KeyId}, which goes; \"tandem user second-step-off\" lets its owner in")]
+    public static partial void SecondStepNotOpened(this ILogger logger, long accountId, string keyId);
 }

@@ -42,6 +42,8 @@ public sealed class UsersModule : Module
         module.Services.AddHostedService<AuditSealer>();
         if (options.KeyLifetime > options.MaxKeyLifetime)
             throw new ConfigurationException($"Users:KeyLifetime ({options.KeyLifetime}) must not be above Users:MaxKeyLifetime ({options.MaxKeyLifetime}).");
+        if (options.SigningKeyLifetime != TimeSpan.Zero && options.SigningKeyLifetime < TimeSpan.FromDays(1))
+            throw new ConfigurationException($"Users:SigningKeyLifetime must be 0 or at least a day (1.00:00:00); it is {options.SigningKeyLifetime}.");
         module.Services.AddSingleton<UserTable>();
         module.Services.AddSingleton<AccountList>();
         module.Services.AddSingleton<AccountSearch>();
@@ -55,6 +57,8 @@ public sealed class UsersModule : Module
         module.Services.AddSingleton<CommonPasswordCheck>();
         module.Services.AddSingleton<SignInLimits>();
         module.Services.AddSingleton<Keys>();
+        module.Services.AddSingleton<KeyRing>();
+        module.Services.AddSingleton<KeyRotation>();
         module.Services.AddSingleton<Sessions>();
         module.Services.AddSingleton<ApiKeys>();
         module.Services.AddSingleton<Revocations>();
@@ -66,6 +70,8 @@ public sealed class UsersModule : Module
         module.Services.AddSingleton<TokenServer>();
         module.Services.AddSingleton<AccessTokens>();
         module.Services.AddHostedService<RevocationWatch>();
+        if (module.IsServed)
+            module.Services.AddHostedService<KeySchedule>();
         module.Services.AddSingleton<ClientTable>();
         module.Services.AddSingleton<ClientSessions>();
         module.Services.AddSingleton<ClientGrants>();
@@ -106,6 +112,7 @@ public sealed class UsersModule : Module
         module.Command(UserCommands.Users);
         module.Command(UserCommands.Token);
         module.Command(KeyCommands.Keys);
+        module.Command(SigningKeyCommands.SigningKeys);
         module.Command(AuditCommands.Audit);
         module.Command(PasswordFilterCommand.Make);
         module.Command(ClientCommands.Clients);

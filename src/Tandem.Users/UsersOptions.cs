@@ -22,6 +22,10 @@ public sealed class UsersOptions
     [TimeRange("00:01:00", "1.00:00:00")]
     public TimeSpan AccessTokenLifetime { get; set; } = TimeSpan.FromMinutes(15);
 
+    /// <summary>How long a signing key makes tokens before the next one does; see docs/guide/signing-keys.md. Default 90 days; 1 day to 10 years, or 0: until somebody says tandem signing-key rotate.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "3650.00:00:00")]
+    public TimeSpan SigningKeyLifetime { get; set; } = TimeSpan.FromDays(90);
+
     /// <summary>How long a session may lie unused before its refresh token is worth nothing. Default 30 days; 1 hour to 365 days.</summary>
     [TimeRange("01:00:00", "365.00:00:00")]
     public TimeSpan RefreshTokenLifetime { get; set; } = TimeSpan.FromDays(30);

@@ -44,6 +44,9 @@ public sealed class Caller
     /// <summary>The client of OAuth that the token was made for; null for a person's own token, and for an API key.</summary>
     public string? ClientId { get; init; }
 
+    /// <summary>The signing key that the token was checked with; null for an API key. The token is worth nothing when that key is revoked.</summary>
+    public string? KeyId { get; init; }
+
     /// <summary>UTC; from then on the token is worth nothing. Default: it does not end by itself.</summary>
     public DateTime ExpiresAt { get; init; } = DateTime.MaxValue;
 
@@ -76,7 +79,8 @@ public interface ITokenVerifier
     /// <returns>False for a token that is malformed, forged, expired or whose session has ended, and for an API key that this process has not seen lately.</returns>
     bool TryVerify(ReadOnlySpan<char> token, [NotNullWhen(true)] out Caller? caller);
 
-    /// <summary>Looks for the caller of a token that <see cref="TryVerify"/> has refused: it may be an API key that this process meets for the first time.</summary>
+    /// <summary>Looks for the caller of a token that <see cref="TryVerify"/> has refused: it may be an API key that this process meets for the first time, or signed with a key
+    /// that another process has made a moment ago.</summary>
     /// <param name="token">As it was sent.</param>
     /// <param name="context">The request that it came with.</param>
     /// <returns>Null for a token that is worth nothing.</returns>

@@ -14,7 +14,10 @@ public sealed class SessionEnds
 {
     readonly ConcurrentDictionary<Subscription, bool> _subscriptions = new();
 
-    /// <summary>Has <paramref name="ended"/> called with the <see cref="Caller.SessionId"/>s that have ended, until the result is disposed.</summary>
+    /// <summary>
+    /// Has <paramref name="ended"/> called with the <see cref="Caller.SessionId"/>s that have ended, until the result is disposed; with none when a signing key was
+    /// revoked: then <see cref="ITokenVerifier.IsHonoured"/> says of everybody whether he is still let in.
+    /// </summary>
     /// <param name="ended">Must be short and must not throw; may be called by several threads.</param>
     public IDisposable Subscribe(Action<IReadOnlySet<Guid>> ended)
     {

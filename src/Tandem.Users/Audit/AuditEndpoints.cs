@@ -17,7 +17,7 @@ static class AuditEndpoints
         routes.MapGet("/audit", List).WithTags("Audit").RequireScope(Read)
             .WithSummary("What happened to accounts, sessions and keys, newest first; Link leads to the next page");
 
-    /// <param name="actor">An account's number, or user, anonymous or operator.</param>
+    /// <param name="actor">An account's number, or user, anonymous, client, operator or schedule.</param>
     /// <param name="subject">The account that it is about.</param>
     /// <param name="event">What happened, such as signed-in.</param>
     /// <param name="from">Not before this time.</param>

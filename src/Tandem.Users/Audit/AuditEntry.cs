@@ -10,7 +10,7 @@ namespace Tandem.Users.Audit;
 /// <param name="Number">Its place in the chain: 1, 2, 3, … without gaps.</param>
 /// <param name="OccurredAt">UTC, to the microsecond. A row that committed late stands behind later ones.</param>
 /// <param name="Event">What happened, such as <c>signed-in</c>.</param>
-/// <param name="Actor">Who did it: <c>user</c>, <c>anonymous</c> (nobody was signed in), <c>client</c> (of OAuth) or <c>operator</c> (the command line, the configuration).</param>
+/// <param name="Actor">Who did it: <c>user</c>, <c>anonymous</c> (nobody was signed in), <c>client</c> (of OAuth), <c>operator</c> (the command line, the configuration) or <c>schedule</c>.</param>
 /// <param name="ActorId">The account, of a user.</param>
 /// <param name="CredentialId">The session or API key that it was done with.</param>
 /// <param name="SubjectId">The account that it is about.</param>
@@ -92,4 +92,6 @@ static class AuditEvents
     public const string ClientAllowed = "client-allowed";
     public const string ClientSignedIn = "client-signed-in";
     public const string CodeReused = "code-reused";
+    public const string SigningKeysMade = "signing-keys-made";
+    public const string SigningKeysRevoked = "signing-keys-revoked";
 }

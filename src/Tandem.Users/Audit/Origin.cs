@@ -26,6 +26,9 @@ sealed record Origin(string Actor, long? ActorId, Guid? CredentialId, string? Ne
     /// <summary>A client of OAuth that acts for itself, or exchanges what a person has given it.</summary>
     public const string Client = "client";
 
+    /// <summary>Nobody: the time has come.</summary>
+    public static readonly Origin Schedule = new("schedule", null, null, null, null, null);
+
     /// <summary>The command line, or the configuration at start.</summary>
     public static readonly Origin Operator = new(OperatorName, null, null, null, null, null);
 

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Microsoft.Extensions.Logging;
 using Tandem.Core;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
@@ -10,7 +11,8 @@ using Tandem.Users.Tokens;
 namespace Tandem.Users.SecondSteps;
 
 /// <summary>The second step of a sign-in: an authenticator app, and ten codes on paper for the day that it is lost.</summary>
-sealed class SecondStep(Db db, Keys keys, Ownership ownership, Sessions sessions, AuditTrail trail, IRateLimits limits, MailOptions mail, UsersOptions options, TimeProvider clock)
+sealed class SecondStep(Db db, Keys keys, Ownership ownership, Sessions sessions, AuditTrail trail, IRateLimits limits, MailOptions mail, UsersOptions options, TimeProvider clock,
+    ILogger<SecondStep> logger)
 {
     public const int RecoveryCodes = 10;
 
@@ -179,9 +181,32 @@ sealed class SecondStep(Db db, Keys keys, Ownership ownership, Sessions sessions
     static string Digest(long accountId, string typed) => Secret.Digest(accountId.ToString(System.Globalization.CultureInfo.InvariantCulture), typed);
 
     /// <summary>A secret that is put into another account's row does not open there.</summary>
+    /// <summary>Seals the secrets anew that were sealed with a key which is to go.</summary>
+    public async Task ResealAsync(string goingKeyId, CancellationToken ct)
+    {
+        var last = 0L;
+        while (await db.ListAsync<Sealed>($"select account_id, secret from users_totp where key_id = {goingKeyId} and account_id > {last} order by account_id limit 100", ct) is { Count: > 0 } page)
+            foreach (var row in page)
+            {
+                last = row.AccountId;
+                try
+                {
+                    var (keyId, box) = await keys.SealAsync(await keys.OpenAsync(goingKeyId, row.Secret, Purpose(last), ct), Purpose(last), ct);
+                    await db.ExecuteAsync($"update users_totp set key_id = {keyId}, secret = {box} where account_id = {last} and key_id = {goingKeyId}", ct);
+                }
+                catch (CryptographicException)
+                {
+                    // It was changed in the table, and opens no more with the key than without it.
+                    logger.SecondStepNotOpened(last, goingKeyId);
+                }
+            }
+    }
+
     static string Purpose(long accountId) => $"totp of account {accountId}";
 
     sealed record Row(string KeyId, byte[] Secret, bool IsConfirmed);
+
+    sealed record Sealed(long AccountId, byte[] Secret);
 }
 
 /// <summary>What an authenticator app is set up with.</summary>

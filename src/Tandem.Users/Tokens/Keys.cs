@@ -1,6 +1,4 @@
 using System.Buffers.Text;
-using System.Collections.Concurrent;
-using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using System.Text;
 using Microsoft.Extensions.Logging;
@@ -10,29 +8,26 @@ using Tandem.Core.Data;
 namespace Tandem.Users.Tokens;
 
 /// <summary>
-/// The keys tokens are made with: one for the signature of access tokens (ECDSA on P-256), one for the encryption of refresh tokens
-/// (256 bits). They live in the database, so that every process has the same, and are made on the first use.
+/// The keys tokens are made with: of each pair one for the signature of all tokens (ECDSA on P-256), one for the encryption of those that only this
+/// server reads, refresh tokens and codes (256 bits). They live in the database, so that every process has the same, and are made on the first use.
+/// <see cref="KeyRotation"/> replaces them, <see cref="KeyRing"/> holds them for checking.
 /// </summary>
-sealed class Keys(Db db, TimeProvider clock, ILogger<Keys> logger) : IDisposable
+sealed class Keys(Db db, TimeProvider clock, ILogger<Keys> logger)
 {
-    const string Access = "access";
-    const string Refresh = "refresh";
+    /// <summary>Signs.</summary>
+    public const string Access = "access";
+
+    /// <summary>Encrypts.</summary>
+    public const string Refresh = "refresh";
 
     const int NonceSize = 12;
     const int TagSize = 16;
 
-    readonly ConcurrentDictionary<string, VerificationKey> _verification = new();
+    /// <summary>The key new tokens are signed with.</summary>
+    public Task<StoredKey> SigningAsync(CancellationToken ct) => CurrentAsync(Access, ct);
 
-    /// <summary>The key new access tokens are signed with.</summary>
-    public async Task<StoredKey> SigningAsync(CancellationToken ct)
-    {
-        var key = await CurrentAsync(Access, NewSigningKey, ct);
-        Know(key);
-        return key;
-    }
-
-    /// <summary>The key refresh tokens are encrypted with.</summary>
-    public Task<StoredKey> EncryptionAsync(CancellationToken ct) => CurrentAsync(Refresh, () => RandomNumberGenerator.GetBytes(32), ct);
+    /// <summary>The key new refresh tokens are encrypted with.</summary>
+    public Task<StoredKey> EncryptionAsync(CancellationToken ct) => CurrentAsync(Refresh, ct);
 
     /// <summary>Seals what must not be read in a copy of its table: AES-256-GCM, by a key that is derived (RFC 5869) from the one of refresh tokens.</summary>
     /// <param name="purpose">What it is, and whose: only with the same words it is opened again.</param>
@@ -82,54 +77,39 @@ sealed class Keys(Db db, TimeProvider clock, ILogger<Keys> logger) : IDisposable
 
     static byte[] Derived(StoredKey key) => HKDF.DeriveKey(HashAlgorithmName.SHA256, key.Secret, 32, info: "tandem sealed secrets"u8.ToArray());
 
-    /// <summary>Finds the public key that a token names. Reads no store: <see cref="LoadAsync"/> has.</summary>
-    public bool TryFind(string id, [NotNullWhen(true)] out VerificationKey? key) => _verification.TryGetValue(id, out key);
-
-    /// <summary>Learns of the keys that other processes have made.</summary>
-    public async Task LoadAsync(CancellationToken ct)
-    {
-        foreach (var id in await db.ListAsync<string>($"select id from users_signing_keys where purpose = {Access}", ct))
-            if (!_verification.ContainsKey(id)
-                && await db.FindAsync<StoredKey>($"select id, secret from users_signing_keys where id = {id}", ct) is { } key)
-                Know(key);
-    }
-
-    void Know(StoredKey key)
-    {
-        if (_verification.ContainsKey(key.Id))
-            return;
-        var made = new VerificationKey(key.Secret);
-        if (!_verification.TryAdd(key.Id, made))
-            made.Dispose();
-    }
-
-    async Task<StoredKey> CurrentAsync(string purpose, Func<byte[]> make, CancellationToken ct)
+    async Task<StoredKey> CurrentAsync(string purpose, CancellationToken ct)
     {
         if (await FindAsync(purpose, ct) is { } known)
             return known;
-        var (id, secret) = (Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(12)), make());
-        var made = await db.ExecuteAsync($"""
-            insert into users_signing_keys (id, purpose, secret, created_at) values ({id}, {purpose}, {secret}, {clock.UtcNow()})
-            on conflict (purpose) where retired_at is null do nothing
-            """, ct);
-        if (made == 1)
-            logger.KeyMade(id);
-        return await FindAsync(purpose, ct) ?? throw new InvalidOperationException($"The {purpose} key was retired while it was made; try again.");
+        var (key, now) = (New(purpose), clock.UtcNow());
+        if (await db.ExecuteAsync(Insert(key, purpose, now, now), ct) == 1)
+            logger.KeyMade(key.Id, now);
+        return await FindAsync(purpose, ct) ?? throw new InvalidOperationException($"The {purpose} key was revoked while it was made; try again.");
     }
 
-    Task<StoredKey?> FindAsync(string purpose, CancellationToken ct) =>
-        db.FindAsync<StoredKey>($"select id, secret from users_signing_keys where purpose = {purpose} and retired_at is null", ct);
+    /// <remarks>By a clock that is behind the one that made the first key, none signs yet: then it is that one.</remarks>
+    Task<StoredKey?> FindAsync(string purpose, CancellationToken ct)
+    {
+        var now = clock.UtcNow();
+        return db.FindAsync<StoredKey>($"""
+            select id, secret from users_signing_keys where purpose = {purpose} order by case when signs_from <= {now} then 0 else 1 end, case when signs_from <= {now} then signs_from end desc, signs_from
+            limit 1
+            """, ct);
+    }
+
+    /// <summary>A key that is stored nowhere yet.</summary>
+    public static StoredKey New(string purpose) => new(Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(12)), purpose == Access ? NewSigningKey() : RandomNumberGenerator.GetBytes(32));
+
+    /// <summary>Stores a key behind the last one; changes no row when that has not been retired.</summary>
+    public static Sql Insert(StoredKey key, string purpose, DateTime now, DateTime signsFrom) => $"""
+        insert into users_signing_keys (id, purpose, secret, created_at, signs_from) values ({key.Id}, {purpose}, {key.Secret}, {now}, {signsFrom})
+        on conflict (purpose) where retired_at is null do nothing
+        """;
 
     static byte[] NewSigningKey()
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         return key.ExportPkcs8PrivateKey();
-    }
-
-    public void Dispose()
-    {
-        foreach (var key in _verification.Values)
-            key.Dispose();
     }
 }
 
@@ -138,34 +118,4 @@ sealed class Keys(Db db, TimeProvider clock, ILogger<Keys> logger) : IDisposable
 sealed record StoredKey(string Id, byte[] Secret)
 {
     public override string ToString() => Id;
-}
-
-/// <summary>Checks signatures of one key. Instances of ECDsa must not be used by two threads at once, so there is one per thread that asks.</summary>
-sealed class VerificationKey : IDisposable
-{
-    readonly ECParameters _public;
-    readonly ConcurrentBag<ECDsa> _idle = [];
-
-    public VerificationKey(byte[] pkcs8)
-    {
-        using var key = ECDsa.Create();
-        key.ImportPkcs8PrivateKey(pkcs8, out _);
-        _public = key.ExportParameters(includePrivateParameters: false);
-    }
-
-    public bool Verify(ReadOnlySpan<byte> data, ReadOnlySpan<byte> signature)
-    {
-        if (!_idle.TryTake(out var key))
-            key = ECDsa.Create(_public);
-        // Not given back when it throws: then it is not known in what state it is.
-        var valid = key.VerifyData(data, signature, HashAlgorithmName.SHA256, DSASignatureFormat.IeeeP1363FixedFieldConcatenation);
-        _idle.Add(key);
-        return valid;
-    }
-
-    public void Dispose()
-    {
-        while (_idle.TryTake(out var key))
-            key.Dispose();
-    }
 }

@@ -43,7 +43,7 @@ sealed class Revocations(SessionEnds ends, TimeProvider clock)
 /// Brings over what other processes did to keys and sessions: over the backplane in milliseconds, and whatever that misses within a second
 /// from the database, which is the one thing they all share.
 /// </summary>
-sealed class RevocationWatch(Db db, Keys keys, Revocations revocations, IBackplane backplane, TimeProvider clock, ILogger<RevocationWatch> logger) : IHostedService, IDisposable
+sealed class RevocationWatch(Db db, Keys keys, KeyRing ring, Revocations revocations, IBackplane backplane, TimeProvider clock, ILogger<RevocationWatch> logger) : IHostedService, IDisposable
 {
     public const string Channel = "users.sessions-ended";
 
@@ -67,9 +67,10 @@ sealed class RevocationWatch(Db db, Keys keys, Revocations revocations, IBackpla
     public async Task StartAsync(CancellationToken cancellationToken)
     {
         _subscription = backplane.Subscribe(Channel, message => revocations.Add(JsonSerializer.Deserialize<List<EndedSession>>(message, Json.Stored) ?? []));
-        // Whoever serves knows the key: a process that made it later would hand out tokens that the others refuse until they have looked.
+        // Whoever serves knows the keys: a process that made them later would hand out tokens that the others refuse until they have looked.
         await keys.SigningAsync(cancellationToken);
-        await keys.LoadAsync(cancellationToken);
+        await keys.EncryptionAsync(cancellationToken);
+        await ring.LoadAsync(cancellationToken);
         _looked = _cleaned = clock.UtcNow();
         revocations.Add(await db.ListAsync<EndedSession>(
             $"select id, access_until from users_sessions where ended_at is not null and access_until > {_looked}", cancellationToken));
@@ -86,7 +87,7 @@ sealed class RevocationWatch(Db db, Keys keys, Revocations revocations, IBackpla
     async Task LookAsync(CancellationToken ct)
     {
         var now = clock.UtcNow();
-        await keys.LoadAsync(ct);
+        await ring.LoadAsync(ct);
         // Behind the last look that worked: while the database was away from here, others may have gone on.
         revocations.Add(await db.ListAsync<EndedSession>($"select id, access_until from users_sessions where ended_at > {_looked - Overlap}", ct));
         _looked = now;

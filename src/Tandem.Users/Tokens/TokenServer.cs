@@ -1,9 +1,9 @@
 using System.Runtime.ExceptionServices;
-using System.Security.Cryptography;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 using Microsoft.IdentityModel.Tokens;
 using OpenIddict.Server;
 using OpenIddict.Server.AspNetCore;
@@ -17,7 +17,7 @@ namespace Tandem.Users.Tokens;
 /// meets it, and the start does not wait for it.
 /// </summary>
 /// <remarks>Degraded mode: OpenIddict keeps no tokens and no clients, both are ours. <see cref="TokenGrants"/> and <see cref="OpenIdServer"/> decide, this file wires.</remarks>
-sealed class TokenServer(Keys keys, TokenGrants grants, OpenIdServer openId, UsersOptions options, TimeProvider clock, ILoggerFactory loggers) : IAsyncDisposable
+sealed class TokenServer(KeyRing keys, TokenGrants grants, OpenIdServer openId, UsersOptions options, TimeProvider clock, ILoggerFactory loggers) : IAsyncDisposable
 {
     /// <summary>The <c>aud</c> of access tokens.</summary>
     public const string Audience = "tandem";
@@ -26,6 +26,9 @@ sealed class TokenServer(Keys keys, TokenGrants grants, OpenIdServer openId, Use
     public const string Administrator = "administrator";
 
     static readonly object FailureKey = new();
+
+    /// <summary>Where a token may be in a form or an address.</summary>
+    static readonly string[] Fields = ["refresh_token", "code", "token", "id_token_hint"];
 
     readonly SemaphoreSlim _making = new(1);
     Running? _running;
@@ -36,7 +39,15 @@ sealed class TokenServer(Keys keys, TokenGrants grants, OpenIdServer openId, Use
         // Read here, where a broken one is answered; OpenIddict gets what was read.
         if (Forms.IsUrlEncoded(context.Request))
             await Forms.ReadAsync(context.Request);
+        await MeetAsync(context.Request);
         var running = _running ?? await StartAsync(context.RequestAborted);
+        // What OpenIddict has of its options is made anew where keys have changed; a request that is under way goes on with those it began with.
+        if (keys.Now is var now && now != running.Keys)
+        {
+            running.Options.Clear();
+            running.Keys = now;
+        }
+
         var outer = context.RequestServices;
         await using var scope = running.Services.CreateAsyncScope();
         context.RequestServices = scope.ServiceProvider;
@@ -63,7 +74,7 @@ sealed class TokenServer(Keys keys, TokenGrants grants, OpenIdServer openId, Use
         await _making.WaitAsync(ct);
         try
         {
-            return _running ??= Make(await keys.SigningAsync(ct), await keys.EncryptionAsync(ct));
+            return _running ??= Make();
         }
         finally
         {
@@ -71,10 +82,23 @@ sealed class TokenServer(Keys keys, TokenGrants grants, OpenIdServer openId, Use
         }
     }
 
-    Running Make(StoredKey signing, StoredKey encryption)
+    /// <summary>Another process may have begun to make tokens with a key a moment ago.</summary>
+    async Task MeetAsync(HttpRequest request)
     {
-        var ecdsa = ECDsa.Create();
-        ecdsa.ImportPkcs8PrivateKey(signing.Secret, out _);
+        foreach (var field in Fields)
+            await MeetAsync((request.HasFormContentType ? request.Form[field] : request.Query[field]).ToString());
+        // Of /userinfo: "Bearer …".
+        await MeetAsync(request.Headers.Authorization.ToString().Split(' ')[^1]);
+    }
+
+    async ValueTask MeetAsync(string token)
+    {
+        if (token.Length > 0 && KeyRing.IdIn(token) is { } id)
+            await keys.LookForAsync(id);
+    }
+
+    Running Make()
+    {
         var services = new ServiceCollection();
         services.AddSingleton(loggers);
         services.AddSingleton(clock);
@@ -94,9 +118,7 @@ sealed class TokenServer(Keys keys, TokenGrants grants, OpenIdServer openId, Use
                 .AcceptAnonymousClients()
                 // A scope that somebody may not have is left out of the token (RFC 6749, 3.3), not an error.
                 .DisableScopeValidation()
-                // A factory of its own: the common one keeps signers by the id of their key, for a later start in this process also when the key is disposed.
-                .AddSigningKey(new ECDsaSecurityKey(ecdsa) { KeyId = signing.Id, CryptoProviderFactory = new CryptoProviderFactory() })
-                .AddEncryptionKey(new SymmetricSecurityKey(encryption.Secret) { KeyId = encryption.Id })
+                .Configure(AddKeys)
                 // Signed, readable: resource servers check them with the public key alone.
                 .DisableAccessTokenEncryption()
                 .SetAccessTokenLifetime(options.AccessTokenLifetime)
@@ -109,6 +131,8 @@ sealed class TokenServer(Keys keys, TokenGrants grants, OpenIdServer openId, Use
             // A public address may well be https behind a proxy that talks http to us.
             server.UseAspNetCore().DisableTransportSecurityRequirement();
         });
+        // OpenIddict sorts them, and takes the first one.
+        services.PostConfigure<OpenIddictServerOptions>(AddKeys);
         var provider = services.BuildServiceProvider();
         var pipeline = new ApplicationBuilder(provider);
         pipeline.UseAuthentication();
@@ -117,19 +141,29 @@ sealed class TokenServer(Keys keys, TokenGrants grants, OpenIdServer openId, Use
             context.Response.StatusCode = StatusCodes.Status404NotFound;
             return Task.CompletedTask;
         });
-        return new Running(provider, pipeline.Build(), ecdsa);
+        return new Running(provider, pipeline.Build(), provider.GetRequiredService<IOptionsMonitorCache<OpenIddictServerOptions>>()) { Keys = KeySet.Empty };
+    }
+
+    /// <summary>The first of each makes tokens; with the others they are read, and all that sign are published.</summary>
+    void AddKeys(OpenIddictServerOptions server)
+    {
+        var now = keys.Now;
+        server.SigningCredentials.Clear();
+        server.SigningCredentials.AddRange(now.Signing.Select(k => new SigningCredentials(k.SecurityKey, SecurityAlgorithms.EcdsaSha256)));
+        server.EncryptionCredentials.Clear();
+        server.EncryptionCredentials.AddRange(now.Encryption.Select(k => new EncryptingCredentials(k.SecurityKey, SecurityAlgorithms.Aes256KW, SecurityAlgorithms.Aes256CbcHmacSha512)));
     }
 
     public async ValueTask DisposeAsync()
     {
         if (_running is { } running)
-        {
             await running.Services.DisposeAsync();
-            running.SigningKey.Dispose();
-        }
-
         _making.Dispose();
     }
 
-    sealed record Running(ServiceProvider Services, RequestDelegate Pipeline, ECDsa SigningKey);
+    sealed record Running(ServiceProvider Services, RequestDelegate Pipeline, IOptionsMonitorCache<OpenIddictServerOptions> Options)
+    {
+        /// <summary>Those that its options were last made with.</summary>
+        public required KeySet Keys { get; set; }
+    }
 }

@@ -14,7 +14,7 @@ namespace Tandem.Users.Tokens;
 /// Checks access tokens: JWTs (RFC 7519) of the profile RFC 9068, signed with ES256 and nothing else. A token that was seen before costs a
 /// look-up; its expiry and its session are looked at every time. So is an API key, once its row was read.
 /// </summary>
-sealed class TokenVerifier(Keys keys, ApiKeys apiKeys, Revocations revocations, LastUse lastUse, UsersOptions options, TimeProvider clock) : ITokenVerifier
+sealed class TokenVerifier(KeyRing keys, ApiKeys apiKeys, Revocations revocations, LastUse lastUse, UsersOptions options, TimeProvider clock) : ITokenVerifier
 {
     // Ours have about 600 characters.
     const int MaxLength = 4096;
@@ -40,7 +40,7 @@ sealed class TokenVerifier(Keys keys, ApiKeys apiKeys, Revocations revocations, 
         }
 
         var now = clock.GetUtcNow().UtcTicks;
-        if (now >= seen.ExpiresTicks || revocations.Contains(seen.Caller.SessionId))
+        if (now >= seen.ExpiresTicks || seen.Key is { IsGone: true } || revocations.Contains(seen.Caller.SessionId))
             return false;
         Note(seen, now);
         caller = seen.Caller;
@@ -50,7 +50,7 @@ sealed class TokenVerifier(Keys keys, ApiKeys apiKeys, Revocations revocations, 
     public bool IsHonoured(Caller caller)
     {
         ArgumentNullException.ThrowIfNull(caller);
-        return clock.GetUtcNow().UtcDateTime < caller.ExpiresAt && !revocations.Contains(caller.SessionId);
+        return clock.GetUtcNow().UtcDateTime < caller.ExpiresAt && (caller.KeyId is not { } key || keys.Has(key)) && !revocations.Contains(caller.SessionId);
     }
 
     /// <remarks>
@@ -60,13 +60,14 @@ sealed class TokenVerifier(Keys keys, ApiKeys apiKeys, Revocations revocations, 
     {
         ArgumentNullException.ThrowIfNull(token);
         if (!token.StartsWith(ApiKeyText.Prefix, StringComparison.Ordinal))
-            return null;
+            // Another process may have begun to sign with a key a moment ago.
+            return KeyRing.IdIn(token) is { } id && !keys.Has(id) && await keys.LookForAsync(id) && TryVerify(token, out var signed) ? signed : null;
         // The caller's thread may be an event loop's (NeverBlocks), and a store may be read on the thread that asks.
         await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         if (await apiKeys.FindAsync(token, context) is not var (caller, lastUsedAt))
             return null;
         var now = clock.GetUtcNow().UtcTicks;
-        var seen = new Seen(caller, Math.Min(caller.ExpiresAt.Ticks, now + ApiKeys.Trust.Ticks)) { NotedTicks = lastUsedAt.Ticks };
+        var seen = new Seen(caller, null, Math.Min(caller.ExpiresAt.Ticks, now + ApiKeys.Trust.Ticks)) { NotedTicks = lastUsedAt.Ticks };
         Remember(token, seen);
         Note(seen, now);
         return revocations.Contains(caller.SessionId) ? null : caller;
@@ -107,9 +108,9 @@ sealed class TokenVerifier(Keys keys, ApiKeys apiKeys, Revocations revocations, 
         try
         {
             // The header only chooses among our keys. What it says of the algorithm must be what we sign with; it never decides.
-            if (ReadHeader(header) is not { } keyId || !keys.TryFind(keyId, out var key) || !key.Verify(bytes.AsSpan(0, payloadEnd), signature))
+            if (ReadHeader(header) is not { } keyId || !keys.TryFind(keyId, out var key) || !key.Verification!.Verify(bytes.AsSpan(0, payloadEnd), signature)) // found as one that signs
                 return null;
-            return ReadPayload(payload);
+            return ReadPayload(payload, key);
         }
         catch (JsonException)
         {
@@ -126,7 +127,7 @@ sealed class TokenVerifier(Keys keys, ApiKeys apiKeys, Revocations revocations, 
             : null;
     }
 
-    Seen? ReadPayload(byte[] json)
+    Seen? ReadPayload(byte[] json, KnownKey key)
     {
         using var document = JsonDocument.Parse(json, Strict);
         var payload = document.RootElement;
@@ -141,9 +142,9 @@ sealed class TokenVerifier(Keys keys, ApiKeys apiKeys, Revocations revocations, 
             return null;
         var scopes = Text(payload, "scope")?.Split(' ', StringSplitOptions.RemoveEmptyEntries).Where(s => s != "offline_access") ?? [];
         var ends = DateTimeOffset.FromUnixTimeSeconds(expires).UtcDateTime;
-        var caller = new Caller(account, session, Text(payload, "role") == TokenServer.Administrator, scopes) { ClientId = Text(payload, "client_id"), ExpiresAt = ends };
+        var caller = new Caller(account, session, Text(payload, "role") == TokenServer.Administrator, scopes) { ClientId = Text(payload, "client_id"), ExpiresAt = ends, KeyId = key.Id };
         // With its token a session is used when that is made; from then on it is noted.
-        return new Seen(caller, ends.Ticks) { NotedTicks = TryNumber(payload, "iat", out var made) ? DateTimeOffset.FromUnixTimeSeconds(made).UtcTicks : 0 };
+        return new Seen(caller, key, ends.Ticks) { NotedTicks = TryNumber(payload, "iat", out var made) ? DateTimeOffset.FromUnixTimeSeconds(made).UtcTicks : 0 };
     }
 
     /// <summary>The account that the token stands for; 0, which nobody has, for a client that acts for itself. Ids of clients are no numbers.</summary>
@@ -173,9 +174,13 @@ sealed class TokenVerifier(Keys keys, ApiKeys apiKeys, Revocations revocations, 
         return true;
     }
 
-    sealed class Seen(Caller caller, long expiresTicks)
+    sealed class Seen(Caller caller, KnownKey? key, long expiresTicks)
     {
         public Caller Caller => caller;
+
+        /// <summary>What its signature was checked with; null for an API key.</summary>
+        public KnownKey? Key => key;
+
         public long ExpiresTicks => expiresTicks;
 
         /// <summary>When it was last noted that the token is used. Two threads at once note it twice, which does no harm.</summary>

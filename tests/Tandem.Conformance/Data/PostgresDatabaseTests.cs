@@ -114,6 +114,24 @@ public sealed class PostgresDatabaseTests : DatabasePromises
     }
 
     [Fact]
+    public async Task Whoever_gets_no_connection_because_all_are_in_use_is_told_that()
+    {
+        await using var app = await Stores.StartAsync(null, null, "--Postgres:ConnectTimeout", "00:00:01");
+        // Twice as many as there are connections.
+        var busy = Enumerable.Range(0, 24).Select(_ => app.Db.FindAsync<string>(Sql.Raw("select pg_sleep(8)::text"), Ct)).ToList();
+
+        var refused = await Assert.ThrowsAsync<StoreUnavailableException>(() => app.Db.FindAsync<long>(Sql.Raw("select 1"), Ct));
+
+        Assert.Matches("^All 12 connections to the server .* are in use", refused.Message);
+        await Task.WhenAll(busy.Select(async b =>
+        {
+            if (await Record.ExceptionAsync(() => b) is { } e)
+                Assert.Contains("are in use", Assert.IsType<StoreUnavailableException>(e).Message);
+        }));
+        Assert.Equal(1, await app.Db.FindAsync<long>(Sql.Raw("select 1"), Ct));
+    }
+
+    [Fact]
     public async Task A_migration_may_take_longer_than_a_statement_of_a_request()
     {
         await using var app = await Stores.StartAsync(null, null, "--Postgres:StatementTimeout", "00:00:01");
