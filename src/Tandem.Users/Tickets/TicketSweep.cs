@@ -1,11 +1,19 @@
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Tandem.Users.OpenId;
 
 namespace Tandem.Users.Tickets;
 
-/// <summary>Deletes the tickets that have expired, once a minute.</summary>
-sealed class TicketSweep(TicketTable tickets, ILogger<TicketSweep> logger) : BackgroundService
+/// <summary>Deletes what waited for somebody and has expired, once a minute.</summary>
+sealed class TicketSweep(TicketTable tickets, PushedRequests pushed, DeviceCodes devices, ILogger<TicketSweep> logger) : BackgroundService
 {
     protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
-        Rounds.RunAsync(TimeSpan.FromMinutes(1), tickets.SweepAsync, logger.TicketsNotSwept, logger.TicketsSweptAgain, stoppingToken);
+        Rounds.RunAsync(TimeSpan.FromMinutes(1), SweepAsync, logger.TicketsNotSwept, logger.TicketsSweptAgain, stoppingToken);
+
+    async Task SweepAsync(CancellationToken ct)
+    {
+        await tickets.SweepAsync(ct);
+        await pushed.SweepAsync(ct);
+        await devices.SweepAsync(ct);
+    }
 }
