@@ -39,7 +39,7 @@ public sealed class TokenExchangeTests(OpenIdFixture fixture) : IClassFixture<Op
         await (await http.PostAsJsonAsync("/keys", new { name = "to stay" }, Ct)).ShouldBeProblemAsync(403, "users/session-wanted");
         // Of a service for which another acts, both are told, the last one first.
         var next = Decode((await (await ExchangeAsync(App, mail, made, null)).JsonAsync()).GetProperty("access_token").GetString()!);
-        Assert.Equal($$"""{"sub":"{{mail.Id}}","act":{"sub":"{{stock.Id}}"}}""", next.GetProperty("act").GetRawText());
+        Assert.Equal($$$"""{"sub":"{{{mail.Id}}}","act":{"sub":"{{{stock.Id}}}"}}""", next.GetProperty("act").GetRawText());
         Assert.Equal("api", next.GetProperty("scope").GetString());
         var known = await (await App.TokenAsync(stock, new() { ["token"] = made }, "/introspect")).JsonAsync();
         Assert.Equal(stock.Id, known.GetProperty("act").GetProperty("sub").GetString());
