@@ -47,10 +47,10 @@ static partial class Log
     [LoggerMessage(2014, LogLevel.Information, "A mail for account {AccountId} (ticket {TicketId}) was not sent: its e-mail has had as many as Users:MailsPerEmail allows")]
     public static partial void MailWithheld(this ILogger logger, Guid ticketId, long accountId);
 
-    [LoggerMessage(2015, LogLevel.Warning, "Expired tickets could not be deleted; it is tried again")]
+    [LoggerMessage(2015, LogLevel.Warning, "Expired tickets and requests could not be deleted; it is tried again")]
     public static partial void TicketsNotSwept(this ILogger logger, Exception e);
 
-    [LoggerMessage(2016, LogLevel.Information, "Expired tickets are deleted again")]
+    [LoggerMessage(2016, LogLevel.Information, "Expired tickets and requests are deleted again")]
     public static partial void TicketsSweptAgain(this ILogger logger);
 
     [LoggerMessage(2017, LogLevel.Warning, "Expired exports could not be deleted; it is tried again")]
@@ -64,6 +64,9 @@ static partial class Log
 
     [LoggerMessage(2051, LogLevel.Warning, "The counter of passkey {PasskeyId} (account {AccountId}) is not above the last one that was seen: the passkey may have been copied; the sign-in was refused")]
     public static partial void PasskeyBehind(this ILogger logger, Guid passkeyId, long accountId);
+
+    [LoggerMessage(2021, LogLevel.Warning, "Client {ClientId} was not told that session {SessionId} has ended: {Reason}; it is not tried again")]
+    public static partial void LogoutNotSent(this ILogger logger, string clientId, Guid sessionId, string reason);
 
     [LoggerMessage(2020, LogLevel.Warning, "An authorization code was used a second time: session {SessionId} (account {AccountId}, client {ClientId}) has ended")]
     public static partial void CodeReused(this ILogger logger, Guid sessionId, long accountId, string clientId);

@@ -78,6 +78,11 @@ public sealed class UsersModule : Module
         module.Services.AddSingleton<Browsers>();
         module.Services.AddSingleton<SignInPages>();
         module.Services.AddSingleton<Authorization>();
+        module.Services.AddSingleton<PushedRequests>();
+        module.Services.AddSingleton<DeviceCodes>();
+        module.Services.AddSingleton<DevicePages>();
+        module.Services.AddSingleton<BackChannel>();
+        module.Job<LogoutNotice, LogoutNotices>();
         module.Services.AddSingleton<SignOut>();
         module.Services.AddSingleton<OpenIdServer>();
 

@@ -23,7 +23,7 @@ public sealed class UsersOptions
     public TimeSpan AccessTokenLifetime { get; set; } = TimeSpan.FromMinutes(15);
 
     /// <summary>How long a signing key makes tokens before the next one does; see docs/guide/signing-keys.md. Default 90 days; 1 day to 10 years, or 0: until somebody says tandem signing-key rotate.</summary>
-    [Range(typeof(TimeSpan), "00:00:00", "3650.00:00:00")]
+    [TimeRange("00:00:00", "3650.00:00:00")]
     public TimeSpan SigningKeyLifetime { get; set; } = TimeSpan.FromDays(90);
 
     /// <summary>How long a session may lie unused before its refresh token is worth nothing. Default 30 days; 1 hour to 365 days.</summary>
@@ -60,6 +60,19 @@ public sealed class UsersOptions
     /// <summary>Failed sign-ins per five minutes from one address, to whatever account. Default 100; 0: no limit.</summary>
     [Range(0, 1_000_000)]
     public int FailuresPerAddress { get; set; } = 100;
+
+    /// <summary>Requests per minute from one address that are kept for public clients and devices (POST /par, POST /device/code). Default 120; 0: no limit.</summary>
+    [Range(0, 1_000_000)]
+    public int RequestsPerMinutePerAddress { get; set; } = 120;
+
+    /// <summary>How long a device waits for its person. Default 10 minutes; 1 minute to 1 hour.</summary>
+    [TimeRange("00:01:00", "01:00:00")]
+    public TimeSpan DeviceCodeLifetime { get; set; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>
+    /// Tells clients at private addresses (10.0.0.0/8, 127.0.0.1, fd00::/8, …) as well that a session has ended. Default false: whoever may register a client could otherwise have this server call its neighbours.
+    /// </summary>
+    public bool CallPrivateAddresses { get; set; }
 
     /// <summary>Where people reach this server, such as https://example.com: the links in mails begin with it. Default: the address that the server listens on.</summary>
     [Url]

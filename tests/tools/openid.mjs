@@ -1,5 +1,5 @@
-// Signs in to a server of ours as the clients that JavaScript programs use, with the forms sent by fetch, and checks what they get.
-//   node openid.mjs openid-client|oauth4webapi < {"issuer", "client_id", "client_secret", "redirect_uri", "email", "password"}
+// Signs in to a server, ours or the control (provider.mjs), as the clients that JavaScript programs use, with the forms sent by fetch, and checks what they get.
+//   node openid.mjs openid-client|oauth4webapi|pushed|device < {"issuer", "client_id", "client_secret", "redirect_uri", "email", "password"}
 // Prints what /userinfo said; ends with another code than 0 when something is not as the client wants it.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -28,20 +28,37 @@ async function visit(url, form) {
   return answer;
 }
 
-// What a person does in front of the pages: signs in, and allows.
-async function signIn(url) {
-  let [at, answer] = [url, await visit(url)];
-  for (const filled of [{ email: to.email, password: to.password, action: "sign-in" }, { action: "allow" }]) {
-    assert.equal(answer.status, 200);
+// What a person does in front of the pages: signs in, and allows. Our pages and those of the control have other names for the fields.
+const filled = {
+  email: () => ({ email: to.email, password: to.password, action: "sign-in" }),
+  login: () => ({ login: to.email, password: to.password }),
+  user_code: (code) => ({ user_code: code, action: "continue" }),
+};
+async function walk(at, isThere, code) {
+  let answer = await visit(at);
+  for (let pages = 0; pages < 12; pages++) {
+    const location = answer.headers.get("location");
+    if (answer.status === 302 || answer.status === 303) {
+      at = new URL(location, at);
+      if (isThere(at)) return at;
+      answer = await visit(at);
+      continue;
+    }
     const html = await answer.text();
+    assert.equal(answer.status, 200, html);
+    if (isThere(at, html)) return at;
     const plain = (text) => text.replaceAll("&quot;", '"').replaceAll("&#39;", "'").replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");
-    const form = Object.fromEntries([...html.matchAll(/<input type="hidden" name="([^"]*)" value="([^"]*)">/g)].map(([, name, value]) => [plain(name), plain(value)]));
-    at = new URL(/<form method="post" action="([^"]*)">/.exec(html)[1], at);
-    answer = await visit(at, { ...form, ...filled });
+    const attribute = (tag, name) => plain(new RegExp(` ${name}="([^"]*)"`).exec(tag)?.[1] ?? "");
+    const inputs = [...html.matchAll(/<input[^>]*>/g)].map(([tag]) => [attribute(tag, "name"), attribute(tag, "value"), attribute(tag, "type")]);
+    const typed = inputs.find(([name, , type]) => name in filled && type !== "hidden")?.[0];
+    const hidden = Object.fromEntries(inputs.filter(([name, , type]) => name && type === "hidden").map(([name, value]) => [name, value]));
+    at = new URL(attribute(/<form[^>]*>/.exec(html)[0], "action"), at);
+    answer = await visit(at, { ...hidden, ...(typed ? filled[typed](code) : { action: "allow", confirm: "yes" }) });
   }
-  assert.equal(answer.status, 302, await answer.text());
-  return new URL(answer.headers.get("location"));
+  assert.fail(`${at} leads nowhere`);
 }
+
+const signIn = (url) => walk(url, (at) => at.href.startsWith(to.redirect_uri));
 
 async function checkIdToken(token, jwks, nonce) {
   const { payload, protectedHeader } = await jwtVerify(token, createRemoteJWKSet(new URL(jwks)), { issuer: to.issuer, audience: to.client_id });
@@ -91,6 +108,33 @@ const flows = {
     const seen = await oauth.processIntrospectionResponse(server, client, await oauth.introspectionRequest(server, client, authentication, next.access_token, insecure));
     assert.equal(seen.active, false);
     return user;
+  },
+
+  async pushed() {
+    const oidc = await load("openid-client");
+    const config = await oidc.discovery(new URL(to.issuer), to.client_id, to.client_secret, undefined, { execute: [oidc.allowInsecureRequests] });
+    const [verifier, state, nonce] = [oidc.randomPKCECodeVerifier(), oidc.randomState(), oidc.randomNonce()];
+    const url = await oidc.buildAuthorizationUrlWithPAR(config, {
+      redirect_uri: to.redirect_uri, scope, state, nonce, code_challenge: await oidc.calculatePKCECodeChallenge(verifier), code_challenge_method: "S256",
+    });
+    assert.deepEqual([...url.searchParams.keys()].sort(), ["client_id", "request_uri"]);
+    const tokens = await oidc.authorizationCodeGrant(config, await signIn(url), { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce, idTokenExpected: true });
+    const { sub } = await checkIdToken(tokens.id_token, config.serverMetadata().jwks_uri, nonce);
+    const again = await visit(url);
+    assert.notEqual(again.status, 200);
+    return await oidc.fetchUserInfo(config, tokens.access_token, sub);
+  },
+
+  async device() {
+    const oidc = await load("openid-client");
+    const config = await oidc.discovery(new URL(to.issuer), to.client_id, to.client_secret, undefined, { execute: [oidc.allowInsecureRequests] });
+    const asked = await oidc.initiateDeviceAuthorization(config, { scope });
+    // The first question comes after the interval: by then the person is done.
+    const waiting = oidc.pollDeviceAuthorizationGrant(config, asked);
+    await walk(new URL(asked.verification_uri), (_, html) => /signed in<|Success/i.test(html ?? ""), asked.user_code);
+    const tokens = await waiting;
+    const { sub } = await checkIdToken(tokens.id_token, config.serverMetadata().jwks_uri, undefined);
+    return await oidc.fetchUserInfo(config, tokens.access_token, sub);
   },
 };
 

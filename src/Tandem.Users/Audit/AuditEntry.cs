@@ -90,7 +90,10 @@ static class AuditEvents
     public const string ClientChanged = "client-changed";
     public const string ClientRemoved = "client-removed";
     public const string ClientAllowed = "client-allowed";
+    public const string DeviceAllowed = "device-allowed";
+    public const string DeviceDenied = "device-denied";
     public const string ClientSignedIn = "client-signed-in";
+    public const string TokenExchanged = "token-exchanged";
     public const string CodeReused = "code-reused";
     public const string SigningKeysMade = "signing-keys-made";
     public const string SigningKeysRevoked = "signing-keys-revoked";

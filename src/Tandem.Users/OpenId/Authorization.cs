@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Security.Claims;
 using Microsoft.AspNetCore;
 using Microsoft.AspNetCore.Http;
 using OpenIddict.Abstractions;
@@ -14,9 +15,9 @@ namespace Tandem.Users.OpenId;
 
 /// <summary>
 /// What happens at /authorize. Its pages post back to it with the client's whole request, which is checked anew each time: between two requests nothing is
-/// kept but the ticket of a sign-in that waits for its second step, and there is nothing to be changed in a form that could not as well have been asked for in the first place.
+/// kept but the ticket of a sign-in that waits for its second step (and what <see cref="PushedRequests"/> has), and there is nothing to be changed in a form that could not as well have been asked for in the first place.
 /// </summary>
-sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers browsers, SignInPages pages, UserTable users, TimeProvider clock)
+sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers browsers, SignInPages pages, PushedRequests pushed, UserTable users, TimeProvider clock)
 {
     const string ClientProperty = "tandem:client";
 
@@ -32,6 +33,9 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
         Parameters.CodeChallenge, Parameters.CodeChallengeMethod, Parameters.Prompt, Parameters.MaxAge, Parameters.LoginHint, Parameters.IdTokenHint,
     ];
 
+    // Of a pushed request the rest is here.
+    static readonly string[] CarriedPushed = [Parameters.ClientId, Parameters.RequestUri];
+
     public static ValueTask Strip(ExtractAuthorizationRequestContext context)
     {
         foreach (var field in OwnFields)
@@ -43,21 +47,52 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
     public async ValueTask ValidateAsync(ValidateAuthorizationRequestContext context)
     {
         var client = await clients.FindAsync(context.ClientId, OpenIdServer.HttpOf(context).RequestAborted);
-        if (client is null)
-            context.Reject(Errors.InvalidRequest, "client_id names no client that is known here.");
-        else if (string.IsNullOrEmpty(context.RedirectUri))
-            context.Reject(Errors.InvalidRequest, "redirect_uri is missing.");
-        else if (!client.MayRedirectTo(context.RedirectUri))
-            context.Reject(Errors.InvalidRequest, $"redirect_uri is none of those that are registered for the client {client.Id}; they are compared letter by letter.");
-        else if (!client.MayUse(NewClient.Code))
-            context.Reject(Errors.UnauthorizedClient, $"The client {client.Id} is not registered for authorization_code.");
-        else if (context.Request.GetScopes().IsEmpty)
-            context.Reject(Errors.InvalidScope, $"scope is missing; the client {client.Id} may ask for {client.Scopes}.");
+        if (FaultOf(client, context.Request, context.RedirectUri) is var (error, description))
+            context.Reject(error, description);
+        else if (client!.RequirePar && context.RequestTokenPrincipal is null) // FaultOf finds a fault with none
+            context.Reject(Errors.InvalidRequest, $"The client {client.Id} has to send its requests to /par first (RFC 9126).");
         else
             context.Transaction.SetProperty(ClientProperty, client);
     }
 
+    /// <summary>The same for a request that is pushed; who sends it is proved by then.</summary>
+    public async ValueTask ValidateAsync(ValidatePushedAuthorizationRequestContext context)
+    {
+        var client = await clients.FindAsync(context.ClientId, OpenIdServer.HttpOf(context).RequestAborted);
+        if (FaultOf(client, context.Request, context.RedirectUri) is var (error, description))
+            context.Reject(error, description);
+        else if (PushedRequests.FaultOf(context.Request) is { } fault)
+            context.Reject(Errors.InvalidRequest, fault);
+    }
+
+    static (string Error, string Description)? FaultOf(Client? client, OpenIddictRequest request, string? redirectUri)
+    {
+        if (client is null)
+            return (Errors.InvalidRequest, "client_id names no client that is known here.");
+        if (string.IsNullOrEmpty(redirectUri))
+            return (Errors.InvalidRequest, "redirect_uri is missing.");
+        if (!client.MayRedirectTo(redirectUri))
+            return (Errors.InvalidRequest, $"redirect_uri is none of those that are registered for the client {client.Id}; they are compared letter by letter.");
+        if (!client.MayUse(NewClient.Code))
+            return (Errors.UnauthorizedClient, $"The client {client.Id} is not registered for authorization_code.");
+        return request.GetScopes().IsEmpty ? (Errors.InvalidScope, $"scope is missing; the client {client.Id} may ask for {client.Scopes}.") : null;
+    }
+
     public async ValueTask DecideAsync(HandleAuthorizationRequestContext context)
+    {
+        var code = await AnswerAsync(context);
+        if (context.IsRequestHandled)
+            return;
+        // With the answer, whatever it is, a pushed request is used; of two answers at once one is none.
+        var isFirst = context.Request.RequestUri is not { Length: > 0 } uri || await pushed.UseUpAsync(uri, OpenIdServer.HttpOf(context).RequestAborted);
+        if (code is not null && isFirst)
+            context.SignIn(code);
+        else if (code is not null)
+            context.Reject(Errors.InvalidRequest, "This request was answered before.");
+    }
+
+    /// <returns>What the code says; null when a page is shown, or the request refused.</returns>
+    async Task<ClaimsPrincipal?> AnswerAsync(HandleAuthorizationRequestContext context)
     {
         var (http, request) = (OpenIdServer.HttpOf(context), context.Request);
         var client = context.Transaction.GetProperty<Client>(ClientProperty) ?? throw new InvalidOperationException("A request that nobody has checked.");
@@ -72,7 +107,7 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
         if (page is not null)
         {
             await ShowAsync(context, page, []);
-            return;
+            return null;
         }
 
         if (session is not null)
@@ -83,20 +118,20 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
                 context.Reject(Errors.LoginRequired, "Nobody is signed in with this browser, or not as this request asks.");
             else
                 await ShowAsync(context, pages.Password(client, request.LoginHint ?? "", isStale ? Stale : null), []);
-            return;
+            return null;
         }
 
         if (await users.FindAsync(browser.AccountId, ct) is not { } account)
         {
             context.Reject(Errors.LoginRequired, "The account is no longer there.");
-            return;
+            return null;
         }
 
-        var scopes = Grantable(client, account, request);
+        var scopes = Grantable(client, account, request.GetScopes());
         if (scopes.Length == 0)
         {
             context.Reject(Errors.InvalidScope, $"The client {client.Id} may have none of these scopes here.");
-            return;
+            return null;
         }
 
         if (await NeedsConsentAsync(http, client, account, browser, scopes, request, action, ct))
@@ -107,10 +142,10 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
                 context.Reject(Errors.AccessDenied, "The person does not allow it.");
             else
                 await AskForConsentAsync(context, client, account, scopes);
-            return;
+            return null;
         }
 
-        context.SignIn(grants.CodeFor(client, browser, scopes));
+        return grants.CodeFor(client, browser, scopes);
     }
 
     bool MustSignIn(HandleAuthorizationRequestContext context, Browser browser)
@@ -122,10 +157,10 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
     }
 
     /// <summary>What the client asks for, may have, and this person can give (RFC 6749, 3.3: the rest is left out, and the answer says so).</summary>
-    static string[] Grantable(Client client, Account account, OpenIddictRequest request)
+    public static string[] Grantable(Client client, Account account, IEnumerable<string> asked)
     {
         var allowed = Client.Words(client.Scopes);
-        return [.. request.GetScopes().Where(s => allowed.Contains(s) && (account.IsAdministrator || ClientScopes.Personal.Contains(s))
+        return [.. asked.Where(s => allowed.Contains(s) && (account.IsAdministrator || ClientScopes.Personal.Contains(s))
             && (s != Scopes.OfflineAccess || client.MayUse(NewClient.Refresh)))];
     }
 
@@ -160,6 +195,8 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
         var http = OpenIdServer.HttpOf(context);
         if (page.Refusal?.RetryAfterSeconds is { } seconds)
             http.Response.Headers.RetryAfter = seconds.ToString(CultureInfo.InvariantCulture);
+        if (context.Request.RequestUri is { Length: > 0 } uri)
+            await pushed.ShownAsync(http, uri, without, http.RequestAborted);
         await Pages.Page(page.Status, page.Title, $"""
             {(page.Refusal is { } refusal ? $"<p role=\"alert\" class=\"wrong\" id=\"wrong\">{Pages.Encode(refusal.Detail)}</p>" : "")}
             {page.Text}
@@ -170,8 +207,8 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
         context.HandleRequest();
     }
 
-    static string Carry(OpenIddictRequest request, string[] without) =>
-        string.Concat(Carried.Except(without).Select(name => (string?)request[name] is { Length: > 0 } value ? Pages.Hidden(name, value) : ""));
+    static string Carry(OpenIddictRequest request, string[] without) => string.Concat((request.RequestUri is { Length: > 0 } ? CarriedPushed : Carried).Except(without)
+        .Select(name => (string?)request[name] is { Length: > 0 } value ? Pages.Hidden(name, value) : ""));
 
     /// <summary>Says what is wrong to whoever is in front of it, unless it may be said to the client.</summary>
     public static async ValueTask WriteAsync(ApplyAuthorizationResponseContext context)

@@ -19,16 +19,18 @@ static class ClientCommands
         var name = new Option<string?>("--name") { Description = "What people see when they sign in (default: the id)" };
         var redirect = Many("--redirect", "Where a browser is sent back to: https, or http on 127.0.0.1, [::1] and localhost; compared letter by letter");
         var back = Many("--post-logout-redirect", "The same for signing out");
-        var grants = Many("--grant", "authorization_code, refresh_token, client_credentials (default: the first two with --redirect, otherwise the last)");
+        var grants = Many("--grant", "authorization_code, refresh_token, client_credentials, device_code, token_exchange (default: the first two with --redirect, otherwise the third)");
         var scopes = Many("--scope", "What it may ask for (default with --redirect: openid profile email offline_access)");
         var isPublic = new Option<bool>("--public") { Description = "It cannot keep a secret: a page, an app on somebody's device" };
         var trusted = new Option<bool>("--trusted") { Description = "Do not ask people whether they allow it" };
+        var par = new Option<bool>("--require-par") { Description = "It sends no one to /authorize but with what POST /par gave it" };
+        var logout = new Option<string?>("--backchannel-logout") { Description = "Where it is told that a session of its has ended" };
         var json = new Option<bool>("--json") { Description = "Print JSON" };
-        var command = new Command("create", "Register a client; prints its secret, once") { id, name, redirect, back, grants, scopes, isPublic, trusted, json };
+        var command = new Command("create", "Register a client; prints its secret, once") { id, name, redirect, back, grants, scopes, isPublic, trusted, par, logout, json };
         command.SetAction(async (parsed, ct) =>
         {
-            var client = new NewClient(parsed.GetRequiredValue(id), parsed.GetValue(name), parsed.GetValue(redirect), parsed.GetValue(back), OrNull(parsed.GetValue(grants)),
-                OrNull(parsed.GetValue(scopes)), parsed.GetValue(isPublic), parsed.GetValue(trusted));
+            var client = new NewClient(parsed.GetRequiredValue(id), parsed.GetValue(name), parsed.GetValue(redirect), parsed.GetValue(back), OrNull(parsed.GetValue(grants))?.Select(GrantOf).ToArray(),
+                OrNull(parsed.GetValue(scopes)), parsed.GetValue(isPublic), parsed.GetValue(trusted), parsed.GetValue(par), parsed.GetValue(logout));
             var faults = JsonFaults.FindInvalid(client).Concat(client.FindInvalid()).ToList();
             foreach (var (field, messages) in faults)
                 Refuse(parsed, $"{field} {string.Join("; ", messages)}");
@@ -88,6 +90,14 @@ static class ClientCommands
     }
 
     static Option<string[]> Many(string name, string description) => new(name) { Description = description, AllowMultipleArgumentsPerToken = true };
+
+    /// <summary>The grants that have an address for a name may be called short.</summary>
+    static string GrantOf(string name) => name switch
+    {
+        "device_code" => NewClient.Device,
+        "token_exchange" => NewClient.Exchange,
+        _ => name,
+    };
 
     static string[]? OrNull(string[]? values) => values is { Length: > 0 } ? values : null;
 }

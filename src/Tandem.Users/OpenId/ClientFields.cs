@@ -10,10 +10,12 @@ namespace Tandem.Users.OpenId;
 /// <param name="Name">What people see when they sign in: 1 to 200 characters. Default: the id.</param>
 /// <param name="RedirectUris">Where a browser is sent back to, at most 20: https, or http on 127.0.0.1, [::1] and localhost. Compared letter by letter.</param>
 /// <param name="PostLogoutRedirectUris">The same for signing out.</param>
-/// <param name="GrantTypes">authorization_code, refresh_token, client_credentials. Default: the first two where there is a redirect URI, otherwise the last.</param>
-/// <param name="Scopes">What it may ask for, at most 50. Default with authorization_code: openid, profile, email, offline_access; otherwise none.</param>
+/// <param name="GrantTypes">authorization_code, refresh_token, client_credentials, urn:ietf:params:oauth:grant-type:device_code, urn:ietf:params:oauth:grant-type:token-exchange. Default: the first two where there is a redirect URI, otherwise the third.</param>
+/// <param name="Scopes">What it may ask for, at most 50. Default with authorization_code and device_code: openid, profile, email, offline_access; otherwise none.</param>
 /// <param name="IsPublic">True: it cannot keep a secret and gets none.</param>
-/// <param name="IsTrusted">True: people are not asked whether they allow it.</param>
+/// <param name="IsTrusted">True: people are not asked whether they allow it, but for devices.</param>
+/// <param name="RequirePar">True: it sends no one to /authorize but with what POST /par gave it.</param>
+/// <param name="BackchannelLogoutUri">Where it is told that a session of its has ended: https, or http on 127.0.0.1, [::1] and localhost. Default: nowhere.</param>
 public sealed partial record NewClient(
     [ClientId] string Id,
     [NotBlank, MaxLength(200)] string? Name = null,
@@ -22,11 +24,17 @@ public sealed partial record NewClient(
     string[]? GrantTypes = null,
     string[]? Scopes = null,
     bool IsPublic = false,
-    bool IsTrusted = false)
+    bool IsTrusted = false,
+    bool RequirePar = false,
+    string? BackchannelLogoutUri = null)
 {
     internal const string Code = "authorization_code";
     internal const string Refresh = "refresh_token";
     internal const string Own = "client_credentials";
+    internal const string Device = "urn:ietf:params:oauth:grant-type:device_code";
+    internal const string Exchange = "urn:ietf:params:oauth:grant-type:token-exchange";
+
+    static readonly string[] AllGrants = [Code, Refresh, Own, Device, Exchange];
 
     const int MaxAddresses = 20;
     const int MaxScopes = 50;
@@ -38,17 +46,22 @@ public sealed partial record NewClient(
         var faults = new Dictionary<string, string[]>();
         Check("redirect_uris", RedirectUris, MaxAddresses, RedirectUri.FaultOf);
         Check("post_logout_redirect_uris", PostLogoutRedirectUris, MaxAddresses, RedirectUri.FaultOf);
-        Check("grant_types", GrantTypes, 3, g => g is Code or Refresh or Own ? null : $"must be {Code}, {Refresh} or {Own}");
+        Check("grant_types", GrantTypes, AllGrants.Length, g => AllGrants.Contains(g) ? null : $"must be one of {string.Join(", ", AllGrants)}");
+        Check("backchannel_logout_uri", BackchannelLogoutUri is null ? null : [BackchannelLogoutUri], 1, RedirectUri.FaultOf);
         Check("scopes", Scopes, MaxScopes, s => ScopeForm().IsMatch(s) ? null : "must be a scope: 1 to 64 characters of ASCII without blanks, quotes and backslashes");
         if (faults.Count > 0)
             return faults;
         var grants = Grants;
         if (grants.Contains(Code) != RedirectUris is { Length: > 0 })
             faults["redirect_uris"] = [grants.Contains(Code) ? $"is needed for {Code}" : $"is of use with {Code} alone"];
-        else if (grants.Contains(Refresh) && !grants.Contains(Code))
-            faults["grant_types"] = [$"{Refresh} comes with {Code}"];
-        else if (grants.Contains(Own) && IsPublic)
-            faults["grant_types"] = [$"{Own} takes a secret, which a public client has not"];
+        else if (grants.Contains(Refresh) && !SignsPeopleIn(grants))
+            faults["grant_types"] = [$"{Refresh} comes with {Code} or {Device}"];
+        else if (IsPublic && grants.FirstOrDefault(g => g is Own or Exchange) is { } secretive)
+            faults["grant_types"] = [$"{secretive} takes a secret, which a public client has not"];
+        else if (RequirePar && !grants.Contains(Code))
+            faults["require_par"] = [$"is of use with {Code} alone"];
+        else if (BackchannelLogoutUri is not null && !SignsPeopleIn(grants))
+            faults["backchannel_logout_uri"] = [$"is of use with {Code} or {Device} alone"];
         return faults;
 
         void Check(string field, string[]? values, int most, Func<string, string?> faultOf)
@@ -60,14 +73,16 @@ public sealed partial record NewClient(
         }
     }
 
+    static bool SignsPeopleIn(string[] grants) => grants.Contains(Code) || grants.Contains(Device);
+
     string[] Grants => GrantTypes is { Length: > 0 } ? GrantTypes : RedirectUris is { Length: > 0 } ? [Code, Refresh] : [Own];
 
     internal Client ToClient(string? secret, DateTime now)
     {
         var grants = Grants;
-        var scopes = Scopes ?? (grants.Contains(Code) ? ["openid", "profile", "email", "offline_access"] : []);
+        var scopes = Scopes ?? (SignsPeopleIn(grants) ? ["openid", "profile", "email", "offline_access"] : []);
         return new Client(Id, Name ?? Id, secret is null ? null : Client.DigestOf(secret), Join(RedirectUris ?? []), Join(PostLogoutRedirectUris ?? []), Join(grants), Join(scopes),
-            IsTrusted, now);
+            IsTrusted, now, RequirePar, BackchannelLogoutUri);
 
         static string Join(string[] words) => string.Join(' ', words.Distinct());
     }
@@ -104,11 +119,20 @@ public sealed record ClientChange
     [DisallowNull]
     public bool? IsTrusted { get; init; }
 
+    /// <summary>True: it sends no one to /authorize but with what POST /par gave it.</summary>
+    [DisallowNull]
+    public bool? RequirePar { get; init; }
+
+    /// <summary>As at registration; empty: nowhere.</summary>
+    [DisallowNull]
+    public string? BackchannelLogoutUri { get; init; }
+
     /// <exception cref="ProblemException">http/invalid (422): the client would not be one that can be registered.</exception>
     internal Client ApplyTo(Client before)
     {
         var after = new NewClient(before.Id, Name ?? before.Name, RedirectUris ?? Client.Words(before.RedirectUris), PostLogoutRedirectUris ?? Client.Words(before.PostLogoutRedirectUris),
-            GrantTypes ?? Client.Words(before.GrantTypes), Scopes ?? Client.Words(before.Scopes), before.IsPublic, IsTrusted ?? before.IsTrusted);
+            GrantTypes ?? Client.Words(before.GrantTypes), Scopes ?? Client.Words(before.Scopes), before.IsPublic, IsTrusted ?? before.IsTrusted,
+            RequirePar ?? before.RequirePar, BackchannelLogoutUri is null ? before.BackchannelLogoutUri : BackchannelLogoutUri.Length == 0 ? null : BackchannelLogoutUri);
         return after.FindInvalid() is { Count: > 0 } faults
             ? throw new ProblemException(HttpProblems.Invalid, errors: faults)
             : after.ToClient(null, before.CreatedAt) with { SecretHash = before.SecretHash };
@@ -125,11 +149,14 @@ public sealed record ClientChange
 /// <param name="GrantTypes">What it may send to POST /token.</param>
 /// <param name="Scopes">What it may ask for.</param>
 /// <param name="CreatedAt">UTC.</param>
+/// <param name="RequirePar">It sends no one to /authorize but with what POST /par gave it.</param>
+/// <param name="BackchannelLogoutUri">Where it is told that a session of its has ended; null: nowhere.</param>
 public sealed record ClientView(string Id, string Name, bool IsPublic, bool IsTrusted, string[] RedirectUris, string[] PostLogoutRedirectUris, string[] GrantTypes, string[] Scopes,
-    DateTime CreatedAt)
+    DateTime CreatedAt, bool RequirePar, string? BackchannelLogoutUri)
 {
     internal static ClientView Of(Client client) => new(client.Id, client.Name, client.IsPublic, client.IsTrusted, Client.Words(client.RedirectUris),
-        Client.Words(client.PostLogoutRedirectUris), Client.Words(client.GrantTypes), Client.Words(client.Scopes), client.CreatedAt);
+        Client.Words(client.PostLogoutRedirectUris), Client.Words(client.GrantTypes), Client.Words(client.Scopes), client.CreatedAt,
+        client.RequirePar, client.BackchannelLogoutUri);
 }
 
 /// <summary>A client that was just registered.</summary>

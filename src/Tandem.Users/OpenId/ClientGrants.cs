@@ -1,6 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Security.Claims;
+using System.Text.Json;
 using Microsoft.AspNetCore;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
@@ -9,6 +10,7 @@ using OpenIddict.Server;
 using Tandem.Core;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
 using static OpenIddict.Abstractions.OpenIddictConstants;
 using static OpenIddict.Server.OpenIddictServerEvents;
@@ -16,12 +18,12 @@ using static OpenIddict.Server.OpenIddictServerEvents;
 namespace Tandem.Users.OpenId;
 
 /// <summary>What clients get at /token, /introspect, /revoke and /userinfo. OpenIddict has checked code, verifier, address and signatures before.</summary>
-sealed class ClientGrants(ClientTable clients, ClientSessions sessions, UserTable users, FailedSignIns failures, UsersOptions options, TimeProvider clock,
+sealed class ClientGrants(ClientTable clients, ClientSessions sessions, UserTable users, FailedSignIns failures, IRateLimits limits, UsersOptions options, TimeProvider clock,
     ILogger<ClientGrants> logger)
 {
     public const string SessionClaim = "sid";
     public const string GenerationClaim = "generation";
-    const string ClientClaim = "client";
+    public const string ClientClaim = "client";
     const string BrowserClaim = "browser";
 
     /// <summary>Asks the client for its secret. That a person signs in by itself is no client's business; nor are the refresh tokens that come of it.</summary>
@@ -34,7 +36,7 @@ sealed class ClientGrants(ClientTable clients, ClientSessions sessions, UserTabl
         // A client's refresh token names it, and OpenIddict takes it from nobody else.
         if (client is null && request.IsRefreshTokenGrantType())
             return;
-        if (!Proves(context, client))
+        if (!Proves(context, client, context.ClientSecret))
             context.Reject(Errors.InvalidClient, UserProblems.InvalidClient.Detail);
         else if (!client.MayUse(request.GrantType ?? ""))
             context.Reject(Errors.UnauthorizedClient, $"The client {client.Id} is not registered for {request.GrantType}.");
@@ -53,15 +55,50 @@ sealed class ClientGrants(ClientTable clients, ClientSessions sessions, UserTabl
     {
         var client = await clients.FindAsync(context.ClientId, Aborted(context));
         // Whoever can pass for a public client could ask about tokens it has found.
-        if (!Proves(context, client) || client.IsPublic && context is ValidateIntrospectionRequestContext)
+        if (!Proves(context, client, context.ClientSecret) || client.IsPublic && context is ValidateIntrospectionRequestContext)
             context.Reject(Errors.InvalidClient, UserProblems.InvalidClient.Detail);
     }
 
-    bool Proves(BaseValidatingClientContext context, [NotNullWhen(true)] Client? client)
+    /// <summary>The same for a request that is pushed. A public client proves nothing: how many of its requests are kept is counted by where they come from.</summary>
+    public async ValueTask AuthenticateAsync(ValidatePushedAuthorizationRequestContext context)
+    {
+        var client = await clients.FindAsync(context.ClientId, Aborted(context));
+        if (!Proves(context, client, context.Request.ClientSecret))
+            context.Reject(Errors.InvalidClient, UserProblems.InvalidClient.Detail);
+        else if (client.IsPublic)
+            await LimitAsync(context);
+    }
+
+    /// <summary>The same for a device that begins to wait for its person.</summary>
+    public async ValueTask AuthenticateAsync(ValidateDeviceAuthorizationRequestContext context)
+    {
+        var client = await clients.FindAsync(context.ClientId, Aborted(context));
+        var asked = context.Request.GetScopes();
+        if (!Proves(context, client, context.ClientSecret))
+            context.Reject(Errors.InvalidClient, UserProblems.InvalidClient.Detail);
+        else if (!client.MayUse(NewClient.Device))
+            context.Reject(Errors.UnauthorizedClient, $"The client {client.Id} is not registered for {NewClient.Device}.");
+        else if (asked.IsEmpty || asked.Except(Client.Words(client.Scopes)).Any())
+            context.Reject(Errors.InvalidScope, $"The client {client.Id} has to ask for some of {client.Scopes}.");
+        else
+            await LimitAsync(context);
+    }
+
+    async Task LimitAsync(BaseValidatingContext context)
+    {
+        var http = OpenIdServer.HttpOf(context);
+        if (options.RequestsPerMinutePerAddress == 0 || await limits.TakeAsync("users/client-requests", ClientAddress.Of(http), options.RequestsPerMinutePerAddress, TimeSpan.FromMinutes(1)) is not { Allowed: false } limit)
+            return;
+        limit.WriteHeaders(http.Response, "client-requests");
+        context.Transaction.SetProperty(OpenIdServer.RefusalProperty, limit.Refusal());
+        context.Reject(Errors.TemporarilyUnavailable, HttpProblems.TooManyRequests.Detail);
+    }
+
+    bool Proves(BaseContext context, [NotNullWhen(true)] Client? client, string? secret)
     {
         if (client is null)
             return false;
-        if (client.Owns(context.ClientSecret))
+        if (client.Owns(secret))
             return true;
         failures.Add(null, Origin.Of(OpenIdServer.HttpOf(context)), "wrong client secret");
         return false;
@@ -79,6 +116,12 @@ sealed class ClientGrants(ClientTable clients, ClientSessions sessions, UserTabl
             return null;
         }
 
+        if (context.Request.IsTokenExchangeGrantType())
+            return await ExchangeAsync(context, origin, ct);
+        if (context.Request.IsDeviceCodeGrantType())
+            return await sessions.RedeemAsync(Secret.Digest(context.Request.DeviceCode ?? ""), context.Request.ClientId ?? "", origin, clock.UtcNow(), ct) is { } opened
+                ? Continue(context.Principal, opened, context.Request)
+                : throw new ProblemException(ClientProblems.InvalidDeviceCode);
         if (!context.Request.IsAuthorizationCodeGrantType())
             return null;
         var said = context.Principal ?? throw new InvalidOperationException("An authorization code without what it says.");
@@ -134,6 +177,31 @@ sealed class ClientGrants(ClientTable clients, ClientSessions sessions, UserTabl
         return Sealed(IdentityOf(client.Id, session, client.Id, granted));
     }
 
+    /// <summary>Makes of a person's token one that a client has, for no more than both may do, and for no longer (RFC 8693).</summary>
+    async Task<ClaimsPrincipal> ExchangeAsync(HandleTokenRequestContext context, Origin origin, CancellationToken ct)
+    {
+        var subject = context.SubjectTokenPrincipal ?? throw new InvalidOperationException("A token to be exchanged that nobody has checked.");
+        var client = await clients.FindAsync(context.Request.ClientId, ct) ?? throw new ProblemException(UserProblems.InvalidClient);
+        if (!Guid.TryParse(subject.GetClaim(SessionClaim), out var parent) || !long.TryParse(subject.GetClaim(Claims.Subject), NumberStyles.None, CultureInfo.InvariantCulture, out var account)
+            || TokenExchange.Actor(client.Id, subject.GetClaim(TokenExchange.ActorClaim)) is not { } actor)
+            throw new ProblemException(ClientProblems.InvalidSubjectToken);
+        var allowed = TokenExchange.ScopesOf(subject).Intersect(Client.Words(client.Scopes)).ToArray();
+        var asked = context.Request.GetScopes();
+        if (allowed.Length == 0 || asked.Except(allowed).Any())
+            throw new ProblemException(ClientProblems.ScopeNotInToken);
+        string[] granted = asked.IsEmpty ? allowed : [.. asked.Distinct()];
+        var now = clock.UtcNow();
+        var left = (subject.GetExpirationDate()?.UtcDateTime ?? now) - now;
+        var lifetime = left < options.AccessTokenLifetime ? left : options.AccessTokenLifetime;
+        var session = await sessions.ExchangeAsync(parent, account, client.Id, string.Join(' ', granted), subject.GetClaim(Claims.ClientId), lifetime, origin, now, ct)
+            ?? throw new ProblemException(ClientProblems.InvalidSubjectToken);
+        var identity = IdentityOf(account.ToString(CultureInfo.InvariantCulture), session, client.Id, granted);
+        identity.SetClaim(TokenExchange.ActorClaim, actor);
+        identity.SetAccessTokenLifetime(lifetime);
+        context.Transaction.SetProperty(TokenExchange.GrantedProperty, string.Join(' ', granted));
+        return Sealed(identity);
+    }
+
     ClaimsIdentity IdentityOf(string subject, Guid session, string client, IEnumerable<string> scopes)
     {
         var identity = new ClaimsIdentity("Bearer", Claims.Name, Claims.Role);
@@ -152,6 +220,7 @@ sealed class ClientGrants(ClientTable clients, ClientSessions sessions, UserTabl
         identity.SetDestinations(static claim => claim.Type switch
         {
             Claims.Subject or SessionClaim => [Destinations.AccessToken, Destinations.IdentityToken],
+            TokenExchange.ActorClaim => [Destinations.AccessToken],
             Claims.AuthenticationTime or Claims.AuthenticationMethodReference => [Destinations.IdentityToken],
             // Stays in the code and the refresh token, which only this server reads.
             _ => [],
@@ -193,7 +262,11 @@ sealed class ClientGrants(ClientTable clients, ClientSessions sessions, UserTabl
             || !await sessions.IsAliveAsync(session, GenerationOf(token), clock.UtcNow(), Aborted(context)))
             context.Reject(Errors.InvalidToken, ClientProblems.InvalidToken.Detail);
         else
+        {
             context.Claims[SessionClaim] = session.ToString();
+            if (token.GetClaim(TokenExchange.ActorClaim) is { } actor)
+                context.Claims[TokenExchange.ActorClaim] = JsonSerializer.Deserialize<JsonElement>(actor);
+        }
     }
 
     /// <summary>Answers /revoke: with either token the whole session ends.</summary>

@@ -9,6 +9,13 @@ static class ClientProblems
     public static readonly Problem NotFound = new("users/client-not-found", 404, "Client not found");
     public static readonly Problem InvalidCode =
         new("users/invalid-code", 400, "The authorization code is not valid, has expired, was used before, or belongs to another client; start again at /authorize.");
+    public static readonly Problem InvalidDeviceCode = new("users/invalid-device-code", 400, "The device code is not valid, was used before, or belongs to another client; start again at /device/code.");
+    public static readonly Problem DevicePending = new("users/device-pending", 400, "Nobody has let the device in yet; ask again after the interval.");
+    public static readonly Problem DeviceTooFast = new("users/device-too-fast", 400, "The device asks too often; wait five seconds longer from now on.");
+    public static readonly Problem DeviceDenied = new("users/device-denied", 400, "The person does not let the device in.");
+    public static readonly Problem DeviceCodeExpired = new("users/device-code-expired", 400, "Nobody has let the device in in time; start again at /device/code.");
+    public static readonly Problem InvalidSubjectToken = new("users/invalid-subject-token", 400, "subject_token is no access token of a person here, has expired, its session has ended, or it is not for this client to exchange.");
+    public static readonly Problem ScopeNotInToken = new("users/scope-not-in-token", 400, "An exchanged token gets no more than the token it is made of and the client have; leave scope out, or name fewer.");
     public static readonly Problem InvalidAuthorization = new("users/invalid-authorization-request", 400, "The request to sign in is not valid; the application that sent it has to be set right.");
     public static readonly Problem InvalidSignOut = new("users/invalid-sign-out-request", 400, "The request to sign out is not valid; the application that sent it has to be set right.");
     public static readonly Problem InvalidRequest = new("users/invalid-client-request", 400, "The request is not valid.");

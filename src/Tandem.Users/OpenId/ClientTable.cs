@@ -8,7 +8,7 @@ namespace Tandem.Users.OpenId;
 /// <summary>The clients, and what people have allowed them.</summary>
 sealed class ClientTable(Db db, Sessions sessions, AuditTrail trail)
 {
-    static readonly Sql Columns = Sql.Raw("id, name, secret_hash, redirect_uris, post_logout_redirect_uris, grant_types, scopes, is_trusted, created_at");
+    static readonly Sql Columns = Sql.Raw("id, name, secret_hash, redirect_uris, post_logout_redirect_uris, grant_types, scopes, is_trusted, created_at, require_par, backchannel_logout_uri");
 
     /// <param name="id">As a stranger sent it. PostgreSQL cannot even be asked for U+0000.</param>
     /// <param name="ct">Ends the wait.</param>
@@ -24,8 +24,9 @@ sealed class ClientTable(Db db, Sessions sessions, AuditTrail trail)
     public Task<bool> AddAsync(Client c, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>
     {
         if (await tx.ExecuteAsync($"""
-            insert into users_clients (id, name, secret_hash, redirect_uris, post_logout_redirect_uris, grant_types, scopes, is_trusted, created_at)
-            values ({c.Id}, {c.Name}, {c.SecretHash}, {c.RedirectUris}, {c.PostLogoutRedirectUris}, {c.GrantTypes}, {c.Scopes}, {c.IsTrusted}, {c.CreatedAt})
+            insert into users_clients ({Columns})
+            values ({c.Id}, {c.Name}, {c.SecretHash}, {c.RedirectUris}, {c.PostLogoutRedirectUris}, {c.GrantTypes}, {c.Scopes}, {c.IsTrusted}, {c.CreatedAt}, {c.RequirePar},
+                {c.BackchannelLogoutUri})
             on conflict (id) do nothing
             """, ct) == 0)
             return false;
@@ -47,7 +48,8 @@ sealed class ClientTable(Db db, Sessions sessions, AuditTrail trail)
             return before;
         await tx.ExecuteAsync($"""
             update users_clients set name = {after.Name}, redirect_uris = {after.RedirectUris}, post_logout_redirect_uris = {after.PostLogoutRedirectUris},
-                grant_types = {after.GrantTypes}, scopes = {after.Scopes}, is_trusted = {after.IsTrusted}
+                grant_types = {after.GrantTypes}, scopes = {after.Scopes}, is_trusted = {after.IsTrusted}, require_par = {after.RequirePar},
+                backchannel_logout_uri = {after.BackchannelLogoutUri}
             where id = {id}
             """, ct);
         await trail.AddAsync(tx, AuditEvents.ClientChanged, origin, null, now, id);
@@ -64,6 +66,8 @@ sealed class ClientTable(Db db, Sessions sessions, AuditTrail trail)
         if (await tx.ExecuteAsync($"delete from users_clients where id = {id}", ct) == 0)
             return false;
         await tx.ExecuteAsync($"delete from users_consents where client_id = {id}", ct);
+        await tx.ExecuteAsync($"delete from users_pushed_requests where client_id = {id}", ct);
+        await tx.ExecuteAsync($"delete from users_device_codes where client_id = {id}", ct);
         await trail.AddAsync(tx, AuditEvents.ClientRemoved, origin, null, now, id);
         await sessions.EndAsync(tx, $"client_id = {id}", "client removed", origin, now, ct);
         await tx.PublishAsync(new ClientRemoved(id), ct);

@@ -15,6 +15,12 @@ static class OpenIdEndpoints
         var openId = routes.MapGroup("").AllowAnonymous().WithTags("OpenID Connect");
         openId.MapMethods("/authorize", GetAndPost, Answer).WithSummary("Sign a person in for a client: authorization code with PKCE (OAuth 2.1, OpenID Connect Core)")
             .Produces(200, contentType: "text/html").Produces(302).Answers(ClientProblems.InvalidAuthorization);
+        openId.MapPost("/par", Answer).WithSummary("Send the request of a sign-in ahead, and get a request_uri to send the person to /authorize with (RFC 9126)")
+            .Produces<PushedRequest>(201).Answers(UserProblems.InvalidClient, ClientProblems.InvalidRequest, HttpProblems.TooManyRequests);
+        openId.MapPost("/device/code", Answer).WithSummary("Begin to sign a person in on a device without keyboard or browser (RFC 8628); the device then asks POST /token")
+            .Produces<DeviceAuthorization>().Answers(UserProblems.InvalidClient, ClientProblems.InvalidRequest, HttpProblems.TooManyRequests);
+        openId.MapGet("/device", (HttpContext context, DevicePages pages) => pages.ShowAsync(context)).ExcludeFromDescription();
+        openId.MapPost("/device", (HttpContext context, DevicePages pages) => pages.AnswerAsync(context)).ExcludeFromDescription();
         openId.MapMethods("/logout", GetAndPost, Answer).WithSummary("Sign a person out (OpenID Connect RP-Initiated Logout)")
             .Produces(200, contentType: "text/html").Produces(302).Answers(ClientProblems.InvalidSignOut);
         openId.MapMethods("/userinfo", GetAndPost, Describe).WithSummary("Who the access token stands for, as its scopes allow")
@@ -44,6 +50,20 @@ static class OpenIdEndpoints
         }
     }
 }
+
+/// <summary>The answer of /par.</summary>
+/// <param name="RequestUri">Goes to /authorize with the client_id, once.</param>
+/// <param name="ExpiresIn">Seconds until it is worth nothing.</param>
+public sealed record PushedRequest(string RequestUri, int ExpiresIn);
+
+/// <summary>The answer of /device/code.</summary>
+/// <param name="DeviceCode">Goes to POST /token, and to nobody else.</param>
+/// <param name="UserCode">What the device shows: eight letters with a hyphen, good for one person.</param>
+/// <param name="VerificationUri">Where the person enters it.</param>
+/// <param name="VerificationUriComplete">The same with the code filled in, for a QR code.</param>
+/// <param name="ExpiresIn">Seconds until both are worth nothing.</param>
+/// <param name="Interval">Seconds between two questions.</param>
+public sealed record DeviceAuthorization(string DeviceCode, string UserCode, string VerificationUri, string VerificationUriComplete, int ExpiresIn, int Interval);
 
 /// <summary>The answer of /userinfo.</summary>
 /// <param name="Sub">The account.</param>

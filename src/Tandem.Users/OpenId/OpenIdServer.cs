@@ -12,14 +12,18 @@ using static OpenIddict.Server.OpenIddictServerEvents;
 namespace Tandem.Users.OpenId;
 
 /// <summary>The part of the token server that clients talk to: OpenIddict speaks, the classes beside this one decide.</summary>
-sealed class OpenIdServer(Authorization authorization, SignOut signOut, ClientGrants grants, UsersOptions options)
+sealed class OpenIdServer(Authorization authorization, PushedRequests pushed, DeviceCodes devices, SignOut signOut, ClientGrants grants, UsersOptions options)
 {
     /// <summary>Long enough for a redirect, too short for a log to be read.</summary>
     static readonly TimeSpan CodeLifetime = TimeSpan.FromSeconds(60);
 
+    /// <summary>A problem that is to be answered with as it is.</summary>
+    public const string RefusalProperty = "tandem:refusal";
+
     public void Configure(OpenIddictServerBuilder server)
     {
         server.SetAuthorizationEndpointUris("authorize")
+            .SetPushedAuthorizationEndpointUris("par")
             .SetUserInfoEndpointUris("userinfo")
             .SetIntrospectionEndpointUris("introspect")
             .SetRevocationEndpointUris("revoke")
@@ -27,10 +31,19 @@ sealed class OpenIdServer(Authorization authorization, SignOut signOut, ClientGr
             .AllowAuthorizationCodeFlow()
             .RequireProofKeyForCodeExchange()
             .AllowClientCredentialsFlow()
+            .AllowDeviceAuthorizationFlow()
+            .AllowTokenExchangeFlow()
+            .SetDeviceAuthorizationEndpointUris("device/code")
+            .SetEndUserVerificationEndpointUris("device")
+            .SetDeviceCodeLifetime(options.DeviceCodeLifetime)
+            .SetUserCodeLifetime(options.DeviceCodeLifetime)
             .SetAuthorizationCodeLifetime(CodeLifetime)
             .RegisterScopes(ClientScopes.Personal)
             .Configure(o =>
             {
+                o.SubjectTokenTypes.Clear();
+                o.SubjectTokenTypes.Add(TokenTypeIdentifiers.AccessToken);
+                o.RequestTokenLifetime = PushedRequests.Lifetime;
                 // A plain challenge is the verifier itself: whoever reads the request has it.
                 o.CodeChallengeMethods.Remove(CodeChallengeMethods.Plain);
                 // The fragment is for answers with tokens, which there are none of.
@@ -42,6 +55,24 @@ sealed class OpenIdServer(Authorization authorization, SignOut signOut, ClientGr
         On<HandleAuthorizationRequestContext>(server, authorization.DecideAsync);
         On<ApplyAuthorizationResponseContext>(server, Authorization.WriteAsync);
 
+        On<ValidatePushedAuthorizationRequestContext>(server, grants.AuthenticateAsync, OpenIddictServerHandlers.Authentication.ValidatePushedRequestParameter.Descriptor.Order - 500);
+        On<ValidatePushedAuthorizationRequestContext>(server, authorization.ValidateAsync);
+        On<GenerateTokenContext>(server, pushed.KeepAsync, OpenIddictServerHandlers.Protection.GenerateIdentityModelToken.Descriptor.Order - 500);
+        On<ValidateTokenContext>(server, pushed.OpenAsync, OpenIddictServerHandlers.Protection.ValidateIdentityModelToken.Descriptor.Order - 500);
+        On<ApplyPushedAuthorizationResponseContext>(server, c => WriteErrorAsync(c, c.Response), OrderOf<ApplyPushedAuthorizationResponseContext>());
+
+        On<ValidateDeviceAuthorizationRequestContext>(server, grants.AuthenticateAsync, OpenIddictServerHandlers.Device.ValidateDeviceAuthentication.Descriptor.Order - 500);
+        On<HandleDeviceAuthorizationRequestContext>(server, devices.AskAsync);
+        On<GenerateTokenContext>(server, DeviceCodes.Tell, OpenIddictServerHandlers.Protection.GenerateIdentityModelToken.Descriptor.Order - 500);
+        On<ValidateTokenContext>(server, devices.PollAsync, OpenIddictServerHandlers.Protection.ValidateIdentityModelToken.Descriptor.Order - 500);
+        On<ApplyDeviceAuthorizationResponseContext>(server, TellDeviceAsync, OrderOf<ApplyDeviceAuthorizationResponseContext>());
+        // Its page is DevicePages: OpenIddict is only to say where that is, and wants a handler for each of its addresses.
+        On<ValidateEndUserVerificationRequestContext>(server, static c =>
+        {
+            c.Reject(Errors.InvalidRequest);
+            return ValueTask.CompletedTask;
+        });
+
         On<ExtractEndSessionRequestContext>(server, SignOut.Strip, int.MaxValue - 100);
         On<ValidateEndSessionRequestContext>(server, signOut.ValidateAsync);
         On<HandleEndSessionRequestContext>(server, signOut.DecideAsync);
@@ -50,6 +81,8 @@ sealed class OpenIdServer(Authorization authorization, SignOut signOut, ClientGr
         // The client first: a stranger does not learn which tokens are good.
         On<ValidateTokenRequestContext>(server, grants.AuthenticateAsync, OpenIddictServerHandlers.Exchange.ValidateAuthentication.Descriptor.Order - 500);
         On<ValidateTokenRequestContext>(server, ClientGrants.RefuseMore, OpenIddictServerHandlers.Exchange.ValidateGrantedScopes.Descriptor.Order - 500);
+        On<ValidateTokenRequestContext>(server, TokenExchange.Refuse, OpenIddictServerHandlers.Exchange.ValidateTokenExchangeParameters.Descriptor.Order - 500);
+        On<ValidateTokenRequestContext>(server, TokenExchange.Admit, OpenIddictServerHandlers.Exchange.ValidateAuthorizedParty.Descriptor.Order - 500);
         On<ValidateIntrospectionRequestContext>(server, grants.AuthenticateAsync, OpenIddictServerHandlers.Introspection.ValidateAuthentication.Descriptor.Order - 500);
         On<ValidateRevocationRequestContext>(server, grants.AuthenticateAsync, OpenIddictServerHandlers.Revocation.ValidateAuthentication.Descriptor.Order - 500);
         On<HandleIntrospectionRequestContext>(server, grants.InspectAsync, int.MaxValue - 100);
@@ -117,6 +150,18 @@ sealed class OpenIdServer(Authorization authorization, SignOut signOut, ClientGr
         context.HandleRequest();
         if (TokenServer.HasFailed(http))
             return;
+        SpeakAsClientsRead(http);
+        http.Response.Headers.CacheControl = "no-store";
+        if (context.Transaction.GetProperty<ProblemResult>(RefusalProperty) is { } refusal)
+        {
+            await new ProblemResult(refusal.Problem, refusal.Detail, null)
+            {
+                RetryAfterSeconds = refusal.RetryAfterSeconds,
+                Members = new Dictionary<string, string> { ["error"] = response.Error, ["error_description"] = refusal.Detail },
+            }.ExecuteAsync(http);
+            return;
+        }
+
         var problem = response.Error switch
         {
             Errors.InvalidClient => UserProblems.InvalidClient,
@@ -124,13 +169,28 @@ sealed class OpenIdServer(Authorization authorization, SignOut signOut, ClientGr
             Errors.InsufficientScope => ClientProblems.InsufficientScope,
             _ => ClientProblems.InvalidRequest,
         };
-        SpeakAsClientsRead(http);
-        http.Response.Headers.CacheControl = "no-store";
         // RFC 6750, section 3, and RFC 6749, section 5.2.
         if (problem.Status is 401 or 403)
             http.Response.Headers.WWWAuthenticate = problem == UserProblems.InvalidClient ? "Basic realm=\"tandem\""
                 : response.Error == Errors.MissingToken ? "Bearer" : $"Bearer error=\"{response.Error}\"";
         await ProblemOf(problem, response).ExecuteAsync(http);
+    }
+
+    ValueTask TellDeviceAsync(ApplyDeviceAuthorizationResponseContext context)
+    {
+        var response = context.Response;
+        if (response.Error is not null)
+            return WriteErrorAsync(context, response);
+        response["interval"] = (long)DeviceCodes.PollSeconds;
+        // Counted from a moment later it would be a second less.
+        response.ExpiresIn = (long)options.DeviceCodeLifetime.TotalSeconds;
+        if (options.Issuer != new UsersOptions().Issuer)
+        {
+            response.VerificationUri = new Uri(new Uri(options.Issuer.TrimEnd('/') + "/"), "device").AbsoluteUri;
+            response.VerificationUriComplete = $"{response.VerificationUri}?user_code={response.UserCode}";
+        }
+
+        return ValueTask.CompletedTask;
     }
 
     /// <summary>The addresses stand under the issuer, as clients expect it; the default issuer is nobody's address, so then they are those of the request.</summary>
@@ -140,6 +200,12 @@ sealed class OpenIdServer(Authorization authorization, SignOut signOut, ClientGr
         Set(context.TokenEndpointAuthenticationMethods, [.. methods, ClientAuthenticationMethods.None]);
         Set(context.RevocationEndpointAuthenticationMethods, [.. methods, ClientAuthenticationMethods.None]);
         Set(context.IntrospectionEndpointAuthenticationMethods, methods);
+        context.PushedAuthorizationEndpointAuthenticationMethods.Clear();
+        context.PushedAuthorizationEndpointAuthenticationMethods.UnionWith([.. methods, ClientAuthenticationMethods.None]);
+        context.DeviceAuthorizationEndpointAuthenticationMethods.Clear();
+        context.DeviceAuthorizationEndpointAuthenticationMethods.UnionWith([.. methods, ClientAuthenticationMethods.None]);
+        context.Metadata["backchannel_logout_supported"] = true;
+        context.Metadata["backchannel_logout_session_supported"] = true;
         Set(context.Scopes, ClientScopes.Personal);
         Set(context.Claims, [Claims.Issuer, Claims.Subject, Claims.Audience, Claims.ExpiresAt, Claims.IssuedAt, Claims.AuthenticationTime, Claims.AuthenticationMethodReference, Claims.Nonce, "sid", Claims.Name,
             Claims.Email, Claims.EmailVerified, Claims.Role, Claims.Scope]);
@@ -147,6 +213,8 @@ sealed class OpenIdServer(Authorization authorization, SignOut signOut, ClientGr
             return ValueTask.CompletedTask;
         var issuer = new Uri(options.Issuer.TrimEnd('/') + "/");
         context.AuthorizationEndpoint = new Uri(issuer, "authorize");
+        context.PushedAuthorizationEndpoint = new Uri(issuer, "par");
+        context.DeviceAuthorizationEndpoint = new Uri(issuer, "device/code");
         context.TokenEndpoint = new Uri(issuer, "token");
         context.UserInfoEndpoint = new Uri(issuer, "userinfo");
         context.IntrospectionEndpoint = new Uri(issuer, "introspect");

@@ -1,16 +1,21 @@
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Tandem.Users.OpenId;
 using Tandem.Users.Passkeys;
 
 namespace Tandem.Users.Tickets;
 
-/// <summary>Deletes the tickets that have expired, once a minute, and forgets which questions for a passkey were answered when they have.</summary>
-sealed class TicketSweep(TicketTable tickets, PasskeyTable passkeys, ILogger<TicketSweep> logger) : BackgroundService
+/// <summary>Deletes what waited for somebody and has expired, once a minute.</summary>
+sealed class TicketSweep(TicketTable tickets, PasskeyTable passkeys, PushedRequests pushed, DeviceCodes devices, ILogger<TicketSweep> logger) : BackgroundService
 {
     protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
-        Rounds.RunAsync(TimeSpan.FromMinutes(1), async ct =>
-        {
-            await tickets.SweepAsync(ct);
-            await passkeys.SweepAsync(ct);
-        }, logger.TicketsNotSwept, logger.TicketsSweptAgain, stoppingToken);
+        Rounds.RunAsync(TimeSpan.FromMinutes(1), SweepAsync, logger.TicketsNotSwept, logger.TicketsSweptAgain, stoppingToken);
+
+    async Task SweepAsync(CancellationToken ct)
+    {
+        await tickets.SweepAsync(ct);
+        await passkeys.SweepAsync(ct);
+        await pushed.SweepAsync(ct);
+        await devices.SweepAsync(ct);
+    }
 }

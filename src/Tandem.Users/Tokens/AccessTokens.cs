@@ -5,30 +5,42 @@ using Microsoft.IdentityModel.Tokens;
 
 namespace Tandem.Users.Tokens;
 
-/// <summary>Makes access tokens without a request, for the operator's scripts. They are of the same form as those of POST /token.</summary>
+/// <summary>Makes tokens without a request: access tokens for the operator's scripts, of the same form as those of POST /token, and what jobs send.</summary>
 sealed class AccessTokens(Keys keys, UsersOptions options)
 {
     public async Task<string> MakeAsync(Session session, DateTime now, TimeSpan lifetime, CancellationToken ct)
     {
-        var key = await keys.SigningAsync(ct);
-        using var ecdsa = ECDsa.Create();
-        ecdsa.ImportPkcs8PrivateKey(key.Secret, out _);
-        var claims = new Dictionary<string, object>
-        {
-            ["sub"] = session.AccountId.ToString(CultureInfo.InvariantCulture),
-            ["sid"] = session.Id.ToString(),
-            ["jti"] = Guid.NewGuid().ToString(),
-            ["auth_time"] = new DateTimeOffset(session.AuthenticatedAt).ToUnixTimeSeconds(),
-        };
+        var claims = new Dictionary<string, object> { ["auth_time"] = new DateTimeOffset(session.AuthenticatedAt).ToUnixTimeSeconds() };
         if (session.ActsAsAdministrator)
             claims["role"] = TokenServer.Administrator;
         if (session.Scopes is { } scopes)
             claims["scope"] = scopes;
+        return await SignAsync("at+jwt", TokenServer.Audience, session.AccountId, session.Id, Guid.NewGuid(), now, lifetime, claims, ct);
+    }
+
+    /// <summary>Signs a JWT of any kind about a session.</summary>
+    /// <param name="type">Its <c>typ</c>: what it can be taken for.</param>
+    /// <param name="audience">Whom it is for.</param>
+    /// <param name="accountId">Whom it is about.</param>
+    /// <param name="sessionId">Which session.</param>
+    /// <param name="id">Its <c>jti</c>.</param>
+    /// <param name="now">UTC.</param>
+    /// <param name="lifetime">How long it is good.</param>
+    /// <param name="claims">What else it says; added to.</param>
+    /// <param name="ct">Ends the wait.</param>
+    public async Task<string> SignAsync(string type, string audience, long accountId, Guid sessionId, Guid id, DateTime now, TimeSpan lifetime, Dictionary<string, object> claims, CancellationToken ct)
+    {
+        var key = await keys.SigningAsync(ct);
+        using var ecdsa = ECDsa.Create();
+        ecdsa.ImportPkcs8PrivateKey(key.Secret, out _);
+        claims["sub"] = accountId.ToString(CultureInfo.InvariantCulture);
+        claims["sid"] = sessionId.ToString();
+        claims["jti"] = id.ToString();
         return new JsonWebTokenHandler { SetDefaultTimesOnTokenCreation = false }.CreateToken(new SecurityTokenDescriptor
         {
-            TokenType = "at+jwt",
+            TokenType = type,
             Issuer = new Uri(options.Issuer).AbsoluteUri,
-            Audience = TokenServer.Audience,
+            Audience = audience,
             IssuedAt = now,
             Expires = now + lifetime,
             Claims = claims,

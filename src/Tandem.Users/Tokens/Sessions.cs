@@ -5,6 +5,7 @@ using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
 using Tandem.Users.Mailing;
+using Tandem.Users.OpenId;
 using Tandem.Users.Tickets;
 
 namespace Tandem.Users.Tokens;
@@ -165,17 +166,22 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
         var rows = await tx.ListAsync<Ended>($"""
             update users_sessions set ended_at = {now}, end_reason = {reason},
                 access_until = case when key_digest is null then access_until else {now + ApiKeys.Trust + Margin} end
-            where {which} and ended_at is null returning id, account_id, access_until, key_digest is not null as is_key, client_id is not null as is_client
+            where {which} and ended_at is null returning id, account_id, access_until, key_digest is not null as is_key, client_id, parent_id, is_parent
             """, ct);
         if (rows.Count == 0)
             return 0;
-        foreach (var kind in rows.GroupBy(r => (r.AccountId, r.IsKey, r.IsClient)))
+        foreach (var kind in rows.GroupBy(r => (r.AccountId, r.IsKey, r.ClientId is not null)))
         {
             List<Guid> ids = [.. kind.Select(r => r.Id)];
             var what = kind.Key.IsKey ? AuditEvents.KeyRevoked : ids is [var own] && own == origin.CredentialId && reason == ByOwner ? AuditEvents.SignedOut : AuditEvents.SessionEnded;
             await trail.AddAsync(tx, what, origin, kind.Key.AccountId == 0 ? null : kind.Key.AccountId, now, what == AuditEvents.SignedOut ? null : reason, ids is [var only] ? only : null, ids.Count);
         }
 
+        // A client that acts for itself, or with the token of another, has nobody to sign out.
+        foreach (var client in rows.Where(r => r is { ClientId: not null, ParentId: null, AccountId: not 0 }).GroupBy(r => r.ClientId!)) // see Where
+            if (await tx.FindAsync<long>($"select count(*) from users_clients where id = {client.Key} and backchannel_logout_uri is not null", ct) > 0)
+                foreach (var row in client)
+                    await tx.EnqueueAsync(new LogoutNotice(row.Id, row.AccountId, client.Key), LogoutNotice.Delivery, ct);
         List<EndedSession> ended = [.. rows.Select(r => new EndedSession(r.Id, r.AccessUntil))];
         tx.OnCommitted(() =>
         {
@@ -184,10 +190,13 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
             foreach (var some in ended.Chunk(32))
                 backplane.Publish(RevocationWatch.Channel, JsonSerializer.Serialize(some, Json.Stored));
         });
+        // What was opened with a token of it. Whoever opens some now waits for this row, and finds it ended.
+        foreach (var parent in rows.Where(r => r.IsParent))
+            await EndAsync(tx, $"parent_id = {parent.Id}", reason, origin, now, ct);
         return rows.Count;
     }
 
-    sealed record Ended(Guid Id, long AccountId, DateTime AccessUntil, bool IsKey, bool IsClient);
+    sealed record Ended(Guid Id, long AccountId, DateTime AccessUntil, bool IsKey, string? ClientId, Guid? ParentId, bool IsParent);
 
     sealed record Row(long AccountId, string? Scopes, int Generation, DateTime RotatedAt, DateTime AuthenticatedAt, string? Methods);
 

@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Tandem.Core.Http;
+using Tandem.Users.OpenId;
 
 namespace Tandem.Users.Tokens;
 
@@ -13,7 +14,8 @@ static class TokenEndpoints
             .WithSummary("Sign in with e-mail and password, a mailed code or link, or a second step; or exchange a refresh token")
             .Produces<TokenView>()
             .Answers(UserProblems.InvalidGrant, UserProblems.InvalidRefreshToken, UserProblems.InvalidTokenRequest, UserProblems.InvalidClient,
-                UserProblems.WrongCode, UserProblems.LinkInvalid, UserProblems.SecondStepWanted, UserProblems.EmailNotVerified, UserProblems.FormWanted, HttpProblems.TooManyRequests, UserProblems.Busy);
+                UserProblems.WrongCode, UserProblems.LinkInvalid, ClientProblems.InvalidCode, ClientProblems.InvalidDeviceCode, ClientProblems.DevicePending, ClientProblems.DeviceTooFast, ClientProblems.DeviceDenied,
+                ClientProblems.DeviceCodeExpired, ClientProblems.InvalidSubjectToken, ClientProblems.ScopeNotInToken, UserProblems.SecondStepWanted, UserProblems.EmailNotVerified, UserProblems.FormWanted, HttpProblems.TooManyRequests, UserProblems.Busy);
 
         var wellKnown = routes.MapGroup("/.well-known").AllowAnonymous().WithTags("Tokens");
         wellKnown.MapGet("openid-configuration", (HttpContext context, TokenServer server) => server.AnswerAsync(context)).WithSummary("What the token endpoint can do (RFC 8414)");

@@ -78,7 +78,8 @@ sealed class TokenGrants(SignIns signIns, Sessions sessions, ClientGrants client
 
     static string ErrorOf(Problem problem) => problem == UserProblems.SecondStepWanted ? "mfa_required"
         : problem == UserProblems.EmailNotVerified ? Errors.AccessDenied
-        : problem == UserProblems.InvalidTokenRequest ? Errors.InvalidRequest
+        : problem == UserProblems.InvalidTokenRequest || problem == ClientProblems.InvalidSubjectToken ? Errors.InvalidRequest
+        : problem == ClientProblems.ScopeNotInToken ? Errors.InvalidScope
         : problem == UserProblems.InvalidClient ? Errors.InvalidClient
         : problem.Status == 400 ? Errors.InvalidGrant : Errors.TemporarilyUnavailable;
 
@@ -147,6 +148,13 @@ sealed class TokenGrants(SignIns signIns, Sessions sessions, ClientGrants client
         if (response.Error is null)
         {
             response.TokenType = "bearer";
+            // Of an exchanged token OpenIddict knows how long it is good, which may be less, and not what it is for.
+            if (context.Transaction.GetProperty<string>(TokenExchange.GrantedProperty) is { } granted)
+            {
+                response.Scope = granted;
+                return;
+            }
+
             // The contract has four members. A client is told what it got.
             if (string.IsNullOrEmpty(context.Request?.ClientId))
                 response.Scope = null;
@@ -163,6 +171,9 @@ sealed class TokenGrants(SignIns signIns, Sessions sessions, ClientGrants client
         }
 
         var known = context.Transaction.GetProperty<ProblemResult>(AnswerProperty) ?? Explain(http.Request, context.Request, response);
+        // RFC 8693, 2.2.2: a token that cannot be exchanged makes the request the wrong one.
+        if (response.Error is Errors.InvalidGrant && context.Request?.IsTokenExchangeGrantType() == true)
+            response.Error = Errors.InvalidRequest;
         http.Response.Headers.CacheControl = "no-store";
         if (!string.IsNullOrEmpty(context.Request?.ClientId))
             OpenIdServer.SpeakAsClientsRead(http);
@@ -184,6 +195,12 @@ sealed class TokenGrants(SignIns signIns, Sessions sessions, ClientGrants client
             return Problem.Of(UserProblems.FormWanted);
         return response.Error switch
         {
+            Errors.AuthorizationPending => Problem.Of(ClientProblems.DevicePending),
+            Errors.SlowDown => Problem.Of(ClientProblems.DeviceTooFast),
+            Errors.ExpiredToken => Problem.Of(ClientProblems.DeviceCodeExpired),
+            Errors.AccessDenied when asked?.IsDeviceCodeGrantType() == true => Problem.Of(ClientProblems.DeviceDenied),
+            Errors.InvalidGrant when asked?.IsTokenExchangeGrantType() == true => Problem.Of(ClientProblems.InvalidSubjectToken),
+            Errors.InvalidGrant when asked?.IsDeviceCodeGrantType() == true => Problem.Of(ClientProblems.InvalidDeviceCode),
             Errors.InvalidGrant when asked?.IsAuthorizationCodeGrantType() == true => Problem.Of(ClientProblems.InvalidCode),
             Errors.InvalidGrant => Problem.Of(UserProblems.InvalidRefreshToken),
             Errors.InvalidClient => Problem.Of(UserProblems.InvalidClient),

@@ -26,10 +26,10 @@ public sealed partial class SnippetTests
     [InlineData("audit", 5)]
     [InlineData("sessions", 2)]
     [InlineData("api-keys", 3)]
-    [InlineData("openid", 7)]
     [InlineData("my-data", 2)]
     [InlineData("passkeys", 3)]
     [InlineData("signing-keys", 4)]
+    [InlineData("openid", 11)]
     public async Task The_guide_of_accounts_does_what_it_says(string name, int blocks)
     {
         TestStores.OnlyEmbedded();

@@ -43,7 +43,7 @@ static class OpenIdClients
         {
             id,
             name = "The <Shop>",
-            redirect_uris = grants is ["client_credentials"] ? null : new[] { redirect },
+            redirect_uris = grants is null || grants.Contains("authorization_code") ? new[] { redirect } : null,
             post_logout_redirect_uris = new[] { "https://app.example.com/bye" },
             grant_types = grants,
             scopes,
@@ -53,13 +53,13 @@ static class OpenIdClients
         return new TestClient(id, answer.GetProperty("secret").GetString(), redirect);
     }
 
-    /// <summary>Exchanges a code, or whatever else the form says.</summary>
-    public static Task<HttpResponseMessage> TokenAsync(this TestApp app, TestClient client, Dictionary<string, string> form)
+    /// <summary>Exchanges a code, or whatever else the form says; or sends it elsewhere.</summary>
+    public static Task<HttpResponseMessage> TokenAsync(this TestApp app, TestClient client, Dictionary<string, string> form, string path = "/token")
     {
         form["client_id"] = client.Id;
         if (client.Secret is not null)
             form["client_secret"] = client.Secret;
-        return app.PostTokenAsync(form);
+        return app.Http.PostAsync(path, new FormUrlEncodedContent(form));
     }
 
     public static Task<HttpResponseMessage> RedeemAsync(this TestApp app, TestClient client, string code, string verifier = SignIn.Verifier, string? redirect = null) =>

@@ -155,7 +155,7 @@ public sealed partial class SignInByMailPageTests
     /// <summary>By the store: here not even an administrator is let in without an e-mail that was confirmed.</summary>
     static async Task<TestClient> RegisteredAsync(TestApp app)
     {
-        var client = new Client("shop", "The shop", null, OpenIdClients.Callback, "", "authorization_code", "openid email", IsTrusted: true, DateTime.UtcNow);
+        var client = new Client("shop", "The shop", null, OpenIdClients.Callback, "", "authorization_code", "openid email", IsTrusted: true, DateTime.UtcNow, RequirePar: false, null);
         Assert.True(await app.Services.GetRequiredService<ClientTable>().AddAsync(client, Origin.Operator, Ct));
         return new TestClient(client.Id, null, OpenIdClients.Callback);
     }

@@ -1,0 +1,112 @@
+using System.Globalization;
+using Microsoft.AspNetCore.Http;
+using Tandem.Core;
+using Tandem.Core.Http;
+using Tandem.Users.Audit;
+
+namespace Tandem.Users.OpenId;
+
+/// <summary>
+/// Where a person lets a device in that shows a code (RFC 8628, 3.3): the code, the sign-in where there is none, and what the device wants. It is asked each time and of every client, because
+/// whoever sends somebody a code of his own device is let in by nothing but that answer.
+/// </summary>
+sealed class DevicePages(ClientTable clients, DeviceCodes codes, Browsers browsers, SignInPages pages, UserTable users, FailedSignIns failures, IRateLimits limits)
+{
+    // Of 20^8 codes nobody finds one that way, and somebody who mistypes does not come to the end of it.
+    const int WrongCodes = 10;
+    const string Rule = "users/device-code";
+
+    const int MaxLength = 40;
+
+    static readonly TimeSpan Window = TimeSpan.FromMinutes(5);
+
+    static readonly ProblemResult Unknown = Problem.Of(HttpProblems.BadRequest, "No device waits under this code. Look at the device again; a code works once, and not for long.");
+    static readonly ProblemResult Stale = Problem.Of(HttpProblems.BadRequest, "This page had been open for too long, or came from another window. Please begin again.");
+
+    /// <summary>The page of the address that a device shows. With a code in the address it is filled in, and not yet used: the person is to compare it.</summary>
+    public Task ShowAsync(HttpContext http) => ShowAsync(http, CodePage(Short(http.Request.Query["user_code"]), null), "");
+
+    /// <summary>Answers a button of one of the pages.</summary>
+    public async Task AnswerAsync(HttpContext http)
+    {
+        var form = Forms.IsUrlEncoded(http.Request) ? await Forms.ReadAsync(http.Request) : FormCollection.Empty;
+        var code = Short(form["user_code"]);
+        var page = browsers.IsOwnForm(http, form["form_token"].ToString()) ? await AnswerAsync(http, form, code) : CodePage(code, Stale);
+        await ShowAsync(http, page, code);
+    }
+
+    async Task<FormPage> AnswerAsync(HttpContext http, IFormCollection form, string code)
+    {
+        var (ct, action) = (http.RequestAborted, form["action"].ToString());
+        // Taken before it is looked up: a thousand guesses at once are no way round.
+        var (address, origin) = (ClientAddress.Of(http), Origin.Of(http));
+        var limit = await limits.TakeAsync(Rule, address, WrongCodes, Window);
+        if (!limit.Allowed)
+        {
+            limit.WriteHeaders(http.Response, "device-code");
+            return CodePage(code, limit.Refusal("Too many wrong codes; try again later."));
+        }
+
+        var device = await codes.FindAsync(code, ct);
+        if (device is null || await clients.FindAsync(device.ClientId, ct) is not { } client || !client.MayUse(NewClient.Device))
+        {
+            failures.Add(null, origin, "wrong device code");
+            return CodePage(code, Unknown);
+        }
+
+        await limits.GiveBackAsync(Rule, address, WrongCodes, Window);
+        var browser = await browsers.FindAsync(http, ct);
+        var (session, page) = await pages.AnswerAsync(http, client, action, form);
+        if (page is not null)
+            return page;
+        if (session is not null)
+            browser = await browsers.BeginAsync(http, session, browser, ct);
+        if (browser is null || action == "switch" || await users.FindAsync(browser.AccountId, ct) is not { } account)
+            return pages.Password(client, "", null);
+        var scopes = Authorization.Grantable(client, account, Client.Words(device.Scopes));
+        if (scopes.Length == 0)
+            return new FormPage(403, "This cannot be allowed", $"<p>The device asks {Pages.Encode(account.Email)} for nothing that this account may give.</p>", Pages.Button("switch", "Use another account"));
+        switch (action)
+        {
+            case "allow":
+                return await codes.AllowAsync(device, code, browser, scopes, origin.As(account.Id, browser.SessionId), ct)
+                    ? new FormPage(200, "The device is signed in", $"<p>{Pages.Encode(client.Name)} goes on by itself on the device; you may close this page.</p>", "")
+                    : CodePage("", Unknown);
+            case "deny":
+                return await codes.DenyAsync(device, code, browser, origin.As(account.Id, browser.SessionId), ct)
+                    ? new FormPage(200, "The device was turned away", "<p>It has no access to your account; you may close this page.</p>", "")
+                    : CodePage("", Unknown);
+            default:
+                return Consent(client, account, scopes, code);
+        }
+    }
+
+    static FormPage CodePage(string code, ProblemResult? wrong) => new(wrong, "Sign a device in", "<p>Enter the code that the device shows. If somebody has sent it to you, close this page: it would let them into your account.</p>", $"""
+        <label for="user_code">Code</label>
+        <input id="user_code" name="user_code" type="text" value="{Pages.Encode(code)}" autocomplete="off" autocapitalize="characters" spellcheck="false" maxlength="{MaxLength}" required{(wrong is null ? " autofocus" : " aria-describedby=\"wrong\" autofocus")}>
+        {Pages.Button("continue", "Continue")}
+        """);
+
+    static FormPage Consent(Client client, Account account, string[] scopes, string code) => new(200, $"Sign in to {client.Name} on a device?", $"""
+        <p>You are signed in as <strong>{Pages.Encode(account.Email)}</strong>. The device that shows the code <strong>{Pages.Encode(code.ToUpperInvariant())}</strong> wants to:</p>
+        <ul>
+        {string.Concat(scopes.Select(s => $"<li>{Pages.Encode(ClientScopes.Describe(s))}</li>\n"))}</ul>
+        <p>Allow it only if you have that device in front of you and the code is the same.</p>
+        """, Pages.Button("allow", "Allow") + Pages.Button("deny", "Do not allow", isSecond: true) + Pages.Button("switch", "Use another account", isSecond: true));
+
+    async Task ShowAsync(HttpContext http, FormPage page, string code)
+    {
+        if (page.Refusal?.RetryAfterSeconds is { } seconds)
+            http.Response.Headers.RetryAfter = seconds.ToString(CultureInfo.InvariantCulture);
+        // The page that asks for the code has it in a field of its own.
+        var carried = page.Form.Contains("name=\"user_code\"", StringComparison.Ordinal) ? "" : Pages.Hidden("user_code", code);
+        var form = page.Form.Length == 0 ? "" : $"<form method=\"post\" action=\"device\">\n{carried}{Pages.Hidden("form_token", browsers.FormToken(http))}{page.Form}</form>";
+        await Pages.Page(page.Status, page.Title, $"""
+            {(page.Refusal is { } refusal ? $"<p role=\"alert\" class=\"wrong\" id=\"wrong\">{Pages.Encode(refusal.Detail)}</p>" : "")}
+            {page.Text}
+            {form}
+            """).ExecuteAsync(http);
+    }
+
+    static string Short(string? text) => text is { Length: <= MaxLength } ? text : "";
+}
