@@ -30,6 +30,8 @@ sealed class AccountData(Db db, AuditTrail trail, MailSender sender) : IPersonal
             yield return new("consents", consent);
         foreach (var step in await db.ListAsync<HeldStep>($"select created_at, confirmed_at from users_totp where account_id = {accountId}", cancellationToken))
             yield return new("authenticator_apps", step);
+        foreach (var passkey in await db.ListAsync<HeldPasskey>($"select id, name, created_at, last_used_at from users_passkeys where account_id = {accountId} order by created_at", cancellationToken))
+            yield return new("passkeys", passkey);
         foreach (var ticket in await db.ListAsync<HeldTicket>($"""
             select purpose, email, address, user_agent, created_at, expires_at from users_tickets where account_id = {accountId} order by created_at
             """, cancellationToken))
@@ -73,6 +75,8 @@ sealed class AccountData(Db db, AuditTrail trail, MailSender sender) : IPersonal
     sealed record HeldConsent(string ClientId, string Scopes, DateTime GivenAt);
 
     sealed record HeldStep(DateTime CreatedAt, DateTime? ConfirmedAt);
+
+    sealed record HeldPasskey(Guid Id, string Name, DateTime CreatedAt, DateTime? LastUsedAt);
 
     sealed record HeldTicket(string Purpose, string? Email, string? Address, string? UserAgent, DateTime CreatedAt, DateTime ExpiresAt);
 }

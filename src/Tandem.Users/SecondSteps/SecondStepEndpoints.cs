@@ -97,8 +97,7 @@ static class SecondStepEndpoints
         SignInLimits limits, TimeProvider clock, CancellationToken ct)
     {
         var address = ClientAddress.Of(context);
-        if (await limits.IsExhaustedAsync(address) is { } limit)
-            return limit.Refusal("Too many failed attempts; try again after the time in Retry-After.");
+        await limits.RefuseExhaustedAsync(address, context.Response, "failed attempts");
         if (await passkeys.UseAsync(handle, credential, context, caller.AccountId) is null)
         {
             await limits.FailedAsync(address);
