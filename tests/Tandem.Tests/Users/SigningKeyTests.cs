@@ -409,7 +409,7 @@ public sealed class SigningKeyTests
     public async Task A_backup_has_all_keys()
     {
         var folder = Directory.CreateTempSubdirectory("tandem-keys-").FullName;
-        var (archive, data) = (Path.Combine(folder, "archive.tandem"), Path.Combine(folder, "restored"));
+        var (archive, data) = (Path.Combine(folder, "one.tar.gz"), Path.Combine(folder, "restored"));
         long id;
         string before, after;
         List<Turn> keys;
