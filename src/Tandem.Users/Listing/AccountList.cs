@@ -8,7 +8,7 @@ sealed class AccountList(Db db, AccountSearch search)
     /// <summary>So many matches are counted, and sorted in any order.</summary>
     public const int MaxSorted = 10_000;
 
-    // An index entry takes some 30 ns: these are about three milliseconds.
+    // Entries of an index, and so more than of accounts that must be looked at.
     const int MaxCounted = 100_000;
 
     // What is further away is looked for from the other end.

@@ -9,10 +9,10 @@ namespace Tandem.Users.Listing;
 /// </summary>
 sealed class AccountSearch(Db db)
 {
-    // Matches that are counted and sorted: read, compared and sorted within some 30 ms.
+    // Matches that are counted and sorted.
     const int Bound = AccountList.MaxSorted;
 
-    // Texts looked at for one page where there is no index: 0.2 µs each, and ten times that where the account must be looked at as well.
+    // Texts looked at for one page where there is no index; fewer where the account, a much wider row, must be looked at as well.
     const int Looked = 50_000, LookedWithAccounts = 10_000;
 
     // Accounts whose texts are not written yet are compared one by one.

@@ -6,11 +6,11 @@ namespace Tandem.Users.Listing;
 
 /// <summary>
 /// Writes the texts that searches are answered from, for the accounts that have changed. Beside the changes, not with them: an index of three characters
-/// written for one account costs ten times what it costs among many, and a sign-up would pay it.
+/// is written in segments, one for each savepoint, and a sign-up would pay for its own.
 /// </summary>
 sealed class SearchFiller(Db db, ILogger<SearchFiller> logger) : BackgroundService
 {
-    // So many keep the writer of SQLite for some ten milliseconds; others wait for it.
+    // The writer of SQLite is kept that long, and others wait for it.
     const int Batch = 256;
 
     // Where many wait somebody has imported them, and who searches waits as well.
