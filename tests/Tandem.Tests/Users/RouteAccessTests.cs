@@ -338,7 +338,7 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
 
         async Task<string> AddClientAsync()
         {
-            await _program.App.Services.GetRequiredService<ClientTable>().AddAsync(new Client(_client, "Shop", null, OpenIdClients.Callback, "", "authorization_code", "openid", false, DateTime.UtcNow), Origin.Operator, Ct);
+            await _program.App.Services.GetRequiredService<ClientTable>().AddAsync(new Client(_client, "Shop", null, OpenIdClients.Callback, "", "authorization_code", "openid", false, DateTime.UtcNow, false, null), Origin.Operator, Ct);
             return _client;
         }
 

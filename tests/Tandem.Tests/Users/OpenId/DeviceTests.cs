@@ -178,7 +178,7 @@ public sealed class DeviceTests(OpenIdFixture fixture) : IClassFixture<OpenIdFix
         Assert.Equal("invalid_scope", (await (await PostAsync(App, client, "")).JsonAsync(400)).GetProperty("error").GetString());
         await (await PostAsync(App, client with { Id = "nobody" }, "openid")).ShouldBeProblemAsync(401, "users/invalid-client");
         await (await PostAsync(App, client with { Secret = "guessed" }, "openid")).ShouldBeProblemAsync(401, "users/invalid-client");
-        await (await App.PostTokenAsync(new Dictionary<string, string> { ["grant_type"] = Grant, ["device_code"] = asked.GetProperty("device_code").GetString()! })).ShouldBeProblemAsync(401, "users/invalid-client");
+        await (await App.PostTokenAsync(new Dictionary<string, string> { ["grant_type"] = Grant, ["device_code"] = asked.GetProperty("device_code").GetString()! })).ShouldBeProblemAsync(400, "users/invalid-token-request");
         var configuration = await (await App.Http.GetAsync("/.well-known/openid-configuration", Ct)).JsonAsync();
         Assert.Equal(App.Address + "/device/code", configuration.GetProperty("device_authorization_endpoint").GetString());
         Assert.Contains(Grant, configuration.GetProperty("grant_types_supported").EnumerateArray().Select(g => g.GetString()));
