@@ -77,7 +77,7 @@ static partial class Log
     [LoggerMessage(2041, LogLevel.Information, "Accounts are made ready for searches again")]
     public static partial void SearchFilledAgain(this ILogger logger);
 
-    [LoggerMessage(2060, LogLevel.Warning, "Signing key {KeyId} was revoked: what it has made is worth nothing")]
+    [LoggerMessage(2060, LogLevel.Information, "Signing key {KeyId} was revoked: what it has made is worth nothing")]
     public static partial void SigningKeyRevoked(this ILogger logger, string keyId);
 
     [LoggerMessage(2061, LogLevel.Information, "Signing key {KeyId} was removed: nothing that it has made is valid any more")]

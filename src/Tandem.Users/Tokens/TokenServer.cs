@@ -86,7 +86,7 @@ sealed class TokenServer(KeyRing keys, TokenGrants grants, OpenIdServer openId, 
     async Task MeetAsync(HttpRequest request)
     {
         foreach (var field in Fields)
-            await MeetAsync((request.HasFormContentType ? request.Form[field] : request.Query[field]).ToString());
+            await MeetAsync((Forms.IsUrlEncoded(request) ? request.Form[field] : request.Query[field]).ToString());
         // Of /userinfo: "Bearer …".
         await MeetAsync(request.Headers.Authorization.ToString().Split(' ')[^1]);
     }

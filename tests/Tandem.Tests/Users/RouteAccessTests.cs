@@ -66,6 +66,14 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
         POST /auth/recovery-codes                              401 404 200 403 401 403 403 404
         POST /auth/totp                                        401 200 200 403 401 403 403 200
         DELETE /auth/totp                                      401 404 204 403 401 403 403 404
+        POST /auth/passkey/options                             200
+        GET /auth/passkeys                                     401 200 200 403 401 403 403 200
+        POST /auth/passkeys                                    401 422 422 422 401 422 422 422
+        POST /auth/passkeys/options                            401 200 200 403 401 403 403 200
+        PATCH /auth/passkeys/{id}                              401 404 204 403 401 403 403 404
+        DELETE /auth/passkeys/{id}                             401 404 204 403 401 403 403 404
+        POST /par                                              400
+        POST /device/code                                      400
         POST /auth/totp/confirmation                           401 400 400 403 401 403 403 400
         GET /users                                             401 403 403 403 401 403 200 200
         POST /users                                            201
@@ -120,6 +128,7 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
         ["POST /users"] = _ => Json(new { email = TestUsers.NewEmail(), name = "Somebody", password = TestUsers.Password }),
         ["PATCH /users/{id}"] = _ => Json(new { name = "Mallory" }),
         ["POST /users/{id}/keys"] = _ => Json(new { name = "key" }),
+        ["PATCH /auth/passkeys/{id}"] = _ => Json(new { name = "Mallory's" }),
         ["POST /keys"] = _ => Json(new { name = "key" }),
         ["POST /clients"] = _ => Json(new { id = $"c{Guid.NewGuid():n}", name = "Shop", redirect_uris = new[] { OpenIdClients.Callback } }),
         ["PATCH /clients/{id}"] = _ => Json(new { name = "Mallory's shop" }),
@@ -234,7 +243,7 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
         public async ValueTask InitializeAsync()
         {
             _app = await OpenIdFixture.StartAsync(a => a.Resource<Item>("/items"), "--Users:SignUpsPerMinutePerAddress", "0", "--Users:MailsPerAddress", "0", "--Users:FailuresPerAccount", "0",
-                "--Users:FailuresPerAddress", "0");
+                "--Users:FailuresPerAddress", "0", "--Users:PasskeyDomain", "example.com");
             Http.BaseAddress = new Uri(_app.Address);
             Hash = await _app.Services.GetRequiredService<Passwords>().HashAsync(TestUsers.Password, Ct);
             Shop = await _app.ClientAsync(scopes: ["openid", "profile", "email", "api"]);
@@ -324,6 +333,7 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
                 "users" => $"{_owner.Id}",
                 "sessions" => $"{_session}",
                 "keys" => $"{_key}",
+                "auth" when path.Contains('{') => await AddPasskeyAsync(),
                 "clients" when path.Contains('{') => await AddClientAsync(),
                 "jobs" when path.Contains('{') => await AddJobAsync(),
                 "items" when path.Contains('{') => await AddItemAsync(),
@@ -340,6 +350,16 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
         {
             await _program.App.Services.GetRequiredService<ClientTable>().AddAsync(new Client(_client, "Shop", null, OpenIdClients.Callback, "", "authorization_code", "openid", false, DateTime.UtcNow, false, null), Origin.Operator, Ct);
             return _client;
+        }
+
+        async Task<string> AddPasskeyAsync()
+        {
+            var id = Guid.CreateVersion7();
+            await _program.App.Db.ExecuteAsync($"""
+                insert into users_passkeys (id, account_id, user_handle, credential_id, public_key, sign_count, is_backup_eligible, is_backed_up, name, created_at)
+                values ({id}, {_owner.Id}, {id.ToString()}, {id.ToByteArray()}, {id.ToByteArray()}, 0, {false}, {false}, {_owner.Name}, {DateTime.UtcNow})
+                """, Ct);
+            return $"{id}";
         }
 
         async Task<string> AddJobAsync()

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Security.Claims;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.Cookies;
 using Microsoft.AspNetCore.Authentication.OpenIdConnect;
@@ -147,7 +148,7 @@ public sealed class RealClientTests(OpenIdFixture fixture, Browser browser) : IC
         await page.GetByLabel("Code").FillAsync(authenticator.RecoveryCodes[0]);
         await page.Keyboard.PressAsync("Enter");
 
-        await page.WaitForURLAsync(url => url.Contains("code=", StringComparison.Ordinal));
+        await Assertions.Expect(page).ToHaveURLAsync(new Regex("[?&]code="), new() { Timeout = 30_000 });
         var code = QueryHelpers.ParseQuery(new Uri(page.Url).Query)["code"].ToString();
         await (await app.RedeemAsync(client, code)).JsonAsync();
         await page.CloseAsync();
