@@ -142,7 +142,10 @@ sealed class KeyRotation(Db db, Keys keys, KeyRing ring, SecondStep secondStep, 
             return;
         if (old.Purpose == Keys.Refresh)
             await secondStep.ResealAsync(old.Id, ct);
-        if (await db.ExecuteAsync($"delete from users_signing_keys where id = {old.Id} and retired_at < {ended}", ct) == 1)
+        // A second step that another process has sealed with it meanwhile keeps it here until the next round.
+        if (await db.ExecuteAsync($"""
+            delete from users_signing_keys where id = {old.Id} and retired_at < {ended} and not exists (select 1 from users_totp where key_id = {old.Id})
+            """, ct) == 1)
             logger.SigningKeyRemoved(old.Id);
     }
 

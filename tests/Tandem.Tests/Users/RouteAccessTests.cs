@@ -70,7 +70,7 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
         GET /auth/passkeys                                     401 200 200 403 401 403 403 200
         POST /auth/passkeys                                    401 422 422 422 401 422 422 422
         POST /auth/passkeys/options                            401 200 200 403 401 403 403 200
-        PATCH /auth/passkeys/{id}                              401 404 204 403 401 403 403 404
+        PATCH /auth/passkeys/{id}                              401 404 200 403 401 403 403 404
         DELETE /auth/passkeys/{id}                             401 404 204 403 401 403 403 404
         POST /par                                              400
         POST /device/code                                      400
