@@ -60,7 +60,9 @@ public sealed class BackChannelTests
             default:
                 await app.Http.PostAsync("/revoke", new FormUrlEncodedContent(new Dictionary<string, string>
                 {
-                    ["token"] = tokens.GetProperty("refresh_token").GetString()!, ["client_id"] = client.Id, ["client_secret"] = client.Secret!,
+                    ["token"] = tokens.GetProperty("refresh_token").GetString()!,
+                    ["client_id"] = client.Id,
+                    ["client_secret"] = client.Secret!,
                 }), Ct);
                 break;
         }
@@ -69,7 +71,11 @@ public sealed class BackChannelTests
         var keys = new JsonWebKeySet(await app.Http.GetStringAsync("/.well-known/jwks", Ct));
         var valid = await new JsonWebTokenHandler().ValidateTokenAsync(token, new TokenValidationParameters
         {
-            ValidIssuer = app.Address + "/", ValidAudience = client.Id, IssuerSigningKeys = keys.GetSigningKeys(), ValidTypes = ["logout+jwt"], ValidAlgorithms = ["ES256"],
+            ValidIssuer = app.Address + "/",
+            ValidAudience = client.Id,
+            IssuerSigningKeys = keys.GetSigningKeys(),
+            ValidTypes = ["logout+jwt"],
+            ValidAlgorithms = ["ES256"],
         });
         Assert.True(valid.IsValid, valid.Exception?.ToString());
         var said = new JsonWebToken(token);
