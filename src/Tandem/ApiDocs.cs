@@ -12,6 +12,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Microsoft.OpenApi;
+using Swashbuckle.AspNetCore.SwaggerUI;
 using Tandem.Core.Configuration;
 
 namespace Tandem;
@@ -55,7 +56,19 @@ static class ApiDocs
         }).AllowAnonymous().ExcludeFromDescription();
     }
 
-    static RequestDelegate Page(IServiceProvider services) => new ApplicationBuilder(services).UseSwaggerUI(page =>
+    static RequestDelegate Page(IServiceProvider services)
+    {
+        var app = new ApplicationBuilder(services).UseSwaggerUI(Describe);
+        // What the page has no file of.
+        app.Run(context =>
+        {
+            context.Response.StatusCode = StatusCodes.Status404NotFound;
+            return Task.CompletedTask;
+        });
+        return app.Build();
+    }
+
+    static void Describe(SwaggerUIOptions page)
     {
         page.RoutePrefix = "docs";
         page.DocumentTitle = "Tandem: try the API";
@@ -69,7 +82,7 @@ static class ApiDocs
         page.ConfigObject.AdditionalItems["syntaxHighlight"] = false;
         // The bar on top shows the maker's mark and a choice of one document.
         page.HeadContent = "<style>.swagger-ui .topbar { display: none }</style>";
-    }).Build();
+    }
 
     /// <summary>The framework describes only endpoints that have a method to look at; plain request delegates are endpoints all the same.</summary>
     public static void Include(EndpointBuilder endpoint)

@@ -96,6 +96,13 @@ sealed class DevicePages(ClientTable clients, DeviceCodes codes, Browsers browse
 
     async Task ShowAsync(HttpContext http, FormPage page, string code)
     {
+        // A person reads a page; whatever else comes here gets the problem.
+        if (page.Refusal is { } problem && !Pages.AreWanted(http.Request))
+        {
+            await problem.ExecuteAsync(http);
+            return;
+        }
+
         if (page.Refusal?.RetryAfterSeconds is { } seconds)
             http.Response.Headers.RetryAfter = seconds.ToString(CultureInfo.InvariantCulture);
         // The page that asks for the code has it in a field of its own.

@@ -107,7 +107,7 @@ sealed class SignInPages(SignIns signIns, SecondStep secondStep, TicketTable tic
         // Where mails end in a folder that nobody looks into, the way out would be none.
         var forgot = mail.Host is not null || mail.OutboxPage ? Button("forgot", "Forgot your password?", isSecond: true) : "";
         // Shown by the script, where the browser and the address have passkeys.
-        var passkey = options.PasskeyHost is { } host ? $"<button type=\"button\" id=\"passkey\" class=\"second\" data-domain=\"{Encode(host)}\" hidden>Sign in with a passkey</button>\n" : "";
+        var passkey = options.PasskeyHost is { } host ? $"<button type=\"button\" id=\"passkey\" class=\"second\" data-domain=\"{Encode(host)}\"{(wrong?.Problem == UserProblems.PasskeyRefused ? " data-refused" : "")} hidden>Sign in with a passkey</button>\n" : "";
         return new FormPage(wrong, $"Sign in to {client.Name}", "", $"""
             <label for="email">E-mail</label>
             <input id="email" name="email" type="email" value="{Encode(email.Length <= 254 ? email : "")}" autocomplete="username{(options.PasskeyHost is null ? "" : " webauthn")}" required{(wrong is null ? " autofocus" : " aria-describedby=\"wrong\"")}>

@@ -39,7 +39,8 @@ static class PasskeyScript
             ask("conditional");
           };
           button.addEventListener("click", () => { clearTimeout(renewal); ask("optional"); });
-          offer();
+          // One that was just refused is not offered again by itself: a browser that needs no touch would send it for ever.
+          if (!("refused" in button.dataset)) offer();
         })();
 
         """;

@@ -478,9 +478,9 @@ public sealed class SigningKeyTests
     /// <summary>Makes every key older, and what it has made.</summary>
     static async Task AgeAsync(TestApp app, FakeTimeProvider clock, TimeSpan age)
     {
-        var (then, retired) = ((clock.GetUtcNow() - age).UtcDateTime, (clock.GetUtcNow() - age + TimeSpan.FromMinutes(1)).UtcDateTime);
-        await app.Db.ExecuteAsync($"update users_signing_keys set signs_from = {retired} where retired_at is null", Ct);
-        await app.Db.ExecuteAsync($"update users_signing_keys set retired_at = {retired}, signs_from = {then} where retired_at is not null", Ct);
+        var then = (clock.GetUtcNow() - age).UtcDateTime;
+        await app.Db.ExecuteAsync($"update users_signing_keys set signs_from = {then} where retired_at is null", Ct);
+        await app.Db.ExecuteAsync($"update users_signing_keys set retired_at = {then}, signs_from = {then.AddMinutes(-1)} where retired_at is not null", Ct);
         await app.Db.ExecuteAsync($"update users_sessions set rotated_at = {then}, expires_at = {then + TimeSpan.FromDays(30)} where key_digest is null", Ct);
         await app.Services.GetRequiredService<KeyRing>().LoadAsync(Ct);
     }

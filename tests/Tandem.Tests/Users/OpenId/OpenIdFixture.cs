@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Net.Sockets;
 using System.Text.Json;
+using Microsoft.AspNetCore.Connections;
 
 namespace Tandem.Tests.Users.OpenId;
 
@@ -20,7 +21,20 @@ public sealed class OpenIdFixture : IAsyncLifetime
             await _app.DisposeAsync();
     }
 
-    public static Task<TestApp> StartAsync(Action<TandemApp>? configure = null, params string[] settings)
+    public static async Task<TestApp> StartAsync(Action<TandemApp>? configure = null, params string[] settings)
+    {
+        // The issuer has to be known before the start, and so the port, which another test may take in between.
+        for (var tries = 1; ; tries++)
+            try
+            {
+                return await StartOnceAsync(configure, settings);
+            }
+            catch (IOException e) when (e.InnerException is AddressInUseException && tries < 5)
+            {
+            }
+    }
+
+    static Task<TestApp> StartOnceAsync(Action<TandemApp>? configure, string[] settings)
     {
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();

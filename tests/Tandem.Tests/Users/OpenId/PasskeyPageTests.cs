@@ -130,6 +130,9 @@ public sealed class PasskeyPageTests(Browser browser) : IClassFixture<Browser>
         await devices.SendAsync("WebAuthn.setAutomaticPresenceSimulation", new() { ["authenticatorId"] = authenticator, ["enabled"] = true });
         await button.ClickAsync();
         await Assertions.Expect(page.GetByRole(AriaRole.Alert)).ToContainTextAsync("That passkey is not known here");
+        // It stays there, with the authenticator still at hand.
+        await page.WaitForLoadStateAsync(LoadState.NetworkIdle);
+        await Assertions.Expect(page.GetByRole(AriaRole.Alert)).ToContainTextAsync("That passkey is not known here");
         await devices.SendAsync("WebAuthn.removeVirtualAuthenticator", new() { ["authenticatorId"] = authenticator });
 
         await page.GetByLabel("E-mail").FillAsync(person.Email);
