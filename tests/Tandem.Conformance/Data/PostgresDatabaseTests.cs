@@ -118,7 +118,7 @@ public sealed class PostgresDatabaseTests : DatabasePromises
     {
         await using var app = await Stores.StartAsync(null, null, "--Postgres:ConnectTimeout", "00:00:01");
         // Twice as many as there are connections.
-        var busy = Enumerable.Range(0, 24).Select(_ => app.Db.FindAsync<string>(Sql.Raw("select pg_sleep(8)::text"), Ct)).ToList();
+        var busy = Enumerable.Range(0, 24).Select(_ => app.Db.FindAsync<string>(Sql.Raw("select pg_sleep(4)::text"), Ct)).ToList();
 
         var refused = await Assert.ThrowsAsync<StoreUnavailableException>(() => app.Db.FindAsync<long>(Sql.Raw("select 1"), Ct));
 

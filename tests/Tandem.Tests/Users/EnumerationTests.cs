@@ -56,10 +56,9 @@ public sealed class EnumerationTests
     public async Task Five_per_cent_would_be_found(string what)
     {
         await using var app = await StartAsync();
-        var known = await AccountsAsync(app);
-        var i = 0;
 
-        var seen = await SameTime.CompareAsync(() => AskAsync(app, what, TestUsers.NewEmail()), () => LongerAsync(() => AskAsync(app, what, known[i++ % known.Count])));
+        // The same on both sides but for what is added: otherwise a difference that is there, and too small to matter, would be added as well.
+        var seen = await SameTime.CompareAsync(() => AskAsync(app, what, TestUsers.NewEmail()), () => LongerAsync(() => AskAsync(app, what, TestUsers.NewEmail())));
 
         TestContext.Current.SendDiagnosticMessage("{0} with 5 % more: {1}", what, seen);
         Assert.SkipWhen(seen.Verdict == Verdict.NotTold, $"The machine is too busy to tell five per cent: {seen}");
