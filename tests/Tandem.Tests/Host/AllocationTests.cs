@@ -58,19 +58,19 @@ public sealed class AllocationTests : IAsyncLifetime
     }
 
     [Fact]
-    public Task Health() => AllocatesAsync("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", 200, 720);
+    public Task Health() => AllocatesAsync("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", 200, 710);
 
     [Fact]
-    public Task A_user_by_id() => AllocatesAsync($"GET /users/{_id} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {_token}\r\n\r\n", 200, 3800);
+    public Task A_user_by_id() => AllocatesAsync($"GET /users/{_id} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {_token}\r\n\r\n", 200, 3790);
 
     [Fact]
-    public Task A_user_by_id_with_an_API_key() => AllocatesAsync($"GET /users/{_id} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {_key}\r\n\r\n", 200, 3800);
+    public Task A_user_by_id_with_an_API_key() => AllocatesAsync($"GET /users/{_id} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {_key}\r\n\r\n", 200, 3790);
 
     [Fact]
     public Task A_new_item()
     {
         const string Body = """{"name":"Pen","price":1.5}""";
-        return AllocatesAsync($"POST /items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {_token}\r\nContent-Type: application/json\r\nContent-Length: {Body.Length}\r\n\r\n{Body}", 201, 12400);
+        return AllocatesAsync($"POST /items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {_token}\r\nContent-Type: application/json\r\nContent-Length: {Body.Length}\r\n\r\n{Body}", 201, 12390);
     }
 
     [Fact]
@@ -79,11 +79,11 @@ public sealed class AllocationTests : IAsyncLifetime
         const string Body = """{"sepal_length":5.9,"sepal_width":3.0,"petal_length":5.1,"petal_width":1.8}""";
         var (code, _, error) = await Programs.RunAsync("model", "train", Tables.Iris, "--target", "species", "--data", _data);
         Assert.True(code == 0, error);
-        await AllocatesAsync($"POST /predict HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {_token}\r\nContent-Type: application/json\r\nContent-Length: {Body.Length}\r\n\r\n{Body}", 200, 1850);
+        await AllocatesAsync($"POST /predict HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {_token}\r\nContent-Type: application/json\r\nContent-Length: {Body.Length}\r\n\r\n{Body}", 200, 1840);
     }
 
     [Fact]
-    public Task A_forwarded_request() => AllocatesAsync("GET /svc/x HTTP/1.1\r\nHost: localhost\r\n\r\n", 200, 4600);
+    public Task A_forwarded_request() => AllocatesAsync("GET /svc/x HTTP/1.1\r\nHost: localhost\r\n\r\n", 200, 4590);
 
     /// <summary>One connection, one request after the other.</summary>
     async Task AllocatesAsync(string request, int status, int atMost)
@@ -94,13 +94,18 @@ public sealed class AllocationTests : IAsyncLifetime
         for (var i = 0; i < WarmUp; i++)
             await SendAsync(client, bytes, status);
         // What is jitted anew allocates; the least of some rounds is what the code needs.
-        var least = double.MaxValue;
+        var (least, besides) = (double.MaxValue, double.MaxValue);
         for (var round = 0; round < 5; round++)
         {
+            // What looks at the stores every so often belongs to no request, and on a slow machine falls on few.
+            var idle = await AllocatedAsync();
+            await Task.Delay(Round, Ct);
+            besides = Math.Min(besides, await AllocatedAsync() - idle);
+
             var (before, count, started) = (await AllocatedAsync(), 0, Stopwatch.GetTimestamp());
             for (; Stopwatch.GetElapsedTime(started) < Round; count++)
                 await SendAsync(client, bytes, status);
-            least = Math.Min(least, (await AllocatedAsync() - before) / count);
+            least = Math.Min(least, (await AllocatedAsync() - before - besides) / count);
         }
 
         Assert.True(least <= atMost, string.Create(CultureInfo.InvariantCulture, $"{least:0} bytes for each request, at most {atMost} are wanted."));
