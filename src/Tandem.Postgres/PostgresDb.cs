@@ -16,8 +16,14 @@ namespace Tandem.Postgres;
 /// </summary>
 sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbox, Signal<PostgresEventLog> written, ILogger<PostgresDb> logger) : Db
 {
-    // Lost races are told apart from a body that can never win by their number: with jittered pauses twenty in a row are about a second.
-    const int MaxRaces = 20;
+    // While a transaction stays open, the server forgets which of those that ended meanwhile ran beside which, and may take every one for a rival. No
+    // transaction is silent for longer than four seconds, so whoever goes on for six outlasts it.
+    static readonly TimeSpan RaceTime = PostgresServer.SilenceLimit + TimeSpan.FromSeconds(2);
+
+    // Who has lost so often runs alone among those who have: however many want the same rows, one of them gets on.
+    const int RacesBeforeTurn = 3;
+
+    readonly SemaphoreSlim _turn = new(1);
 
     // A server that restarts is back within seconds; a request waits about one and is then told to come again.
     static readonly TimeSpan[] Reconnects = [TimeSpan.FromMilliseconds(20), TimeSpan.FromMilliseconds(100), TimeSpan.FromMilliseconds(300), TimeSpan.FromMilliseconds(600)];
@@ -33,13 +39,19 @@ sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbo
     public override Task<List<T>> ListAsync<T>(Sql sql, Func<DbDataReader, T> read, CancellationToken cancellationToken = default) =>
         ReadAsync(sql, (reader, _, ct) => PostgresTransaction.AllAsync(reader, read, ct), cancellationToken);
 
-    public override async Task<T> InTransactionAsync<T>(Func<Transaction, Task<T>> body, CancellationToken cancellationToken = default)
+    public override Task<T> InTransactionAsync<T>(Func<Transaction, Task<T>> body, CancellationToken cancellationToken = default) =>
+        InTransactionAsync(body, PostgresTransaction.Serializable, cancellationToken);
+
+    public override Task<T> InTurnAsync<T>(Func<Transaction, Task<T>> body, CancellationToken cancellationToken = default) =>
+        InTransactionAsync(body, PostgresTransaction.ReadCommitted, cancellationToken);
+
+    async Task<T> InTransactionAsync<T>(Func<Transaction, Task<T>> body, string begin, CancellationToken cancellationToken)
     {
         var traceParent = Activity.Current?.Id;
         var (result, thrown) = await AgainAsync(async ct =>
         {
             await using var connection = await server.Source.OpenConnectionAsync(ct);
-            var transaction = new PostgresTransaction(server, connection, outbox, traceParent);
+            var transaction = new PostgresTransaction(server, connection, outbox, traceParent, begin);
             T result;
             try
             {
@@ -172,39 +184,51 @@ sealed class PostgresDb(PostgresServer server, PostgresLocks locks, Outbox outbo
     /// <summary>Tries again what lost a race or met a broken connection; both are undone by the server, unless the commit was on its way.</summary>
     async Task<R> AgainAsync<R>(Func<CancellationToken, Task<R>> work, CancellationToken ct)
     {
-        var (races, reconnects) = (0, 0);
+        var (races, reconnects, hasTurn) = (0, 0, false);
         var started = Stopwatch.GetTimestamp();
-        while (true)
-            try
-            {
-                return await work(ct);
-            }
-            catch (Exception e) when (PostgresServer.LostRace(e) && races < MaxRaces)
-            {
-                races++;
-                await Task.Delay(TimeSpan.FromMilliseconds(Random.Shared.NextDouble() * Math.Min(100, 1 << Math.Min(races, 7))), ct);
-            }
-            catch (Exception e) when (e is not (OperationCanceledException or CommitInDoubtException) && PostgresServer.IsAway(e)
-                && (server.IsStarting || reconnects < Reconnects.Length && Stopwatch.GetElapsedTime(started) < server.ReconnectTime))
-            {
-                if (reconnects == Reconnects.Length)
-                    logger.WaitsForServer(server.Explain(e).Message);
-                await Task.Delay(Reconnects[Math.Min(reconnects++, Reconnects.Length - 1)], ct);
-            }
-            catch (Exception e) when (PostgresServer.LostRace(e))
-            {
-                throw new StoreUnavailableException(Engine, "Too many changes of the same rows at once; try again in a moment.", e);
-            }
-            catch (Exception e) when (server.Explain(e) is var explained && explained != e)
-            {
-                throw explained;
-            }
+        TimeSpan Left() => RaceTime - Stopwatch.GetElapsedTime(started);
+        try
+        {
+            while (true)
+                try
+                {
+                    return await work(ct);
+                }
+                catch (Exception e) when (PostgresServer.LostRace(e))
+                {
+                    if (++races == RacesBeforeTurn && Left() > TimeSpan.Zero)
+                        hasTurn = await _turn.WaitAsync(Left(), ct);
+                    if (Left() <= TimeSpan.Zero)
+                        throw new StoreUnavailableException(Engine, "Too many changes of the same rows at once; try again in a moment.", e);
+                    await Task.Delay(TimeSpan.FromMilliseconds(Random.Shared.NextDouble() * Math.Min(100, 1 << Math.Min(races, 7))), ct);
+                }
+                catch (Exception e) when (e is not (OperationCanceledException or CommitInDoubtException) && PostgresServer.IsAway(e)
+                    && (server.IsStarting || reconnects < Reconnects.Length && Stopwatch.GetElapsedTime(started) < server.ReconnectTime))
+                {
+                    if (reconnects == Reconnects.Length)
+                        logger.WaitsForServer(server.Explain(e).Message);
+                    await Task.Delay(Reconnects[Math.Min(reconnects++, Reconnects.Length - 1)], ct);
+                }
+                catch (Exception e) when (server.Explain(e) is var explained && explained != e)
+                {
+                    throw explained;
+                }
+        }
+        finally
+        {
+            if (hasTurn)
+                _turn.Release();
+        }
     }
 }
 
 /// <summary>A transaction on a connection of its own; it begins with its first statement.</summary>
-sealed class PostgresTransaction(PostgresServer server, NpgsqlConnection connection, Outbox outbox, string? traceParent) : Transaction(outbox)
+sealed class PostgresTransaction(
+    PostgresServer server, NpgsqlConnection connection, Outbox outbox, string? traceParent, string begin = PostgresTransaction.Serializable) : Transaction(outbox)
 {
+    public const string Serializable = "begin isolation level serializable";
+    public const string ReadCommitted = "begin isolation level read committed";
+
     readonly List<NpgsqlBatchCommand> _deferred = [];
     List<Action>? _onCommitted;
     bool _begun;
@@ -281,7 +305,7 @@ sealed class PostgresTransaction(PostgresServer server, NpgsqlConnection connect
     {
         var batch = new NpgsqlBatch(connection);
         if (!_begun)
-            batch.BatchCommands.Add(new NpgsqlBatchCommand("begin isolation level serializable"));
+            batch.BatchCommands.Add(new NpgsqlBatchCommand(begin));
         _begun = true;
         foreach (var command in _deferred)
             batch.BatchCommands.Add(command);

@@ -46,6 +46,18 @@ public abstract class Db
             return true;
         }, cancellationToken);
 
+    /// <summary>
+    /// <see cref="InTransactionAsync{T}"/> for work that is done by one at a time: the body's first statement changes a row that everybody who does the
+    /// same changes first, so each waits for the one before and then sees all that it did.
+    /// </summary>
+    /// <remarks>
+    /// The body is fitted into no order with other transactions: none may decide anything by what it changes. For that, none can make it lose either,
+    /// which matters where rows come and go all the time (a queue): there a serialisable reader loses to everybody.
+    /// </remarks>
+    /// <inheritdoc cref="InTransactionAsync{T}" path="/param"/>
+    /// <inheritdoc cref="InTransactionAsync{T}" path="/exception"/>
+    public virtual Task<T> InTurnAsync<T>(Func<Transaction, Task<T>> body, CancellationToken cancellationToken = default) => InTransactionAsync(body, cancellationToken);
+
     /// <summary>One statement in a transaction of its own.</summary>
     /// <returns>The number of rows it changed.</returns>
     public virtual Task<int> ExecuteAsync(Sql sql, CancellationToken cancellationToken = default) =>

@@ -45,9 +45,9 @@ sealed class AuditTrail(Db db)
         }
     }
 
-    Task<int> SealBatchAsync(CancellationToken ct) => db.InTransactionAsync(async tx =>
+    Task<int> SealBatchAsync(CancellationToken ct) => db.InTurnAsync(async tx =>
     {
-        // The end of the chain first: of two sealers the second waits here, and then sees what the first has done.
+        // The end of the chain first: of two sealers the second waits here.
         var head = await tx.FindAsync<AuditHead>($"""
             insert into users_audit_head (id, number, hash) values (1, 0, {Genesis}) on conflict (id) do update set id = 1 returning number, hash
             """, ct) ?? throw new InvalidOperationException("An upsert that returns a row has returned none.");

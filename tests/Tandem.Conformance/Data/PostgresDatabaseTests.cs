@@ -106,6 +106,65 @@ public sealed class PostgresDatabaseTests : DatabasePromises
     }
 
     [Fact]
+    public async Task Work_that_is_done_in_turns_goes_on_while_a_transaction_elsewhere_stays_open()
+    {
+        await using var server = await OwnPostgres.StartAsync();
+        await using var app = await TestApp.StartAsync(null, Stores.NewData(), "--Postgres:ConnectionString", server.ConnectionString);
+        await app.Db.ExecuteAsync(Sql.Raw("create table waiting (number bigint generated always as identity primary key)"), Ct);
+        await app.Db.ExecuteAsync(Sql.Raw("create table done (id bigint primary key, number bigint not null)"), Ct);
+        Task<int> TakeAsync(Func<Func<Transaction, Task<int>>, Task<int>> run, int atMost) => run(async tx =>
+        {
+            await tx.ExecuteAsync(Sql.Raw("insert into done values (1, 0) on conflict (id) do update set id = 1"), Ct);
+            var taken = await tx.ListAsync<long>($"delete from waiting where number in (select number from waiting order by number limit {atMost}) returning number", Ct);
+            await tx.ExecuteAsync($"update done set number = number + {taken.Count} where id = 1", Ct);
+            return taken.Count;
+        });
+        // As any other program on that server may; it is never silent for long enough to be ended.
+        await using var other = new Npgsql.NpgsqlConnection(server.ConnectionString);
+        await other.OpenAsync(Ct);
+        await using (var begin = new Npgsql.NpgsqlCommand("begin isolation level serializable; insert into done values (2, 0); select count(*) from waiting", other))
+            await begin.ExecuteNonQueryAsync(Ct);
+        await app.Db.ExecuteAsync(Sql.Raw("insert into waiting select from generate_series(1, 10)"), Ct);
+        for (var round = 0; round < 5; round++)
+            Assert.Equal(2, await TakeAsync(b => app.Db.InTransactionAsync(b, Ct), 2));
+
+        // Ten transactions for each connection that may be are as many as the server keeps apart.
+        await Parallel.ForAsync(0, 3000, new ParallelOptions { MaxDegreeOfParallelism = 8, CancellationToken = Ct },
+            async (_, ct) => await app.Db.ExecuteAsync(Sql.Raw("insert into waiting default values"), ct));
+        // A serialisable one loses to transactions that are long over, until the other one ends.
+        var lost = await Assert.ThrowsAsync<StoreUnavailableException>(() => TakeAsync(b => app.Db.InTransactionAsync(b, Ct), 100));
+        Assert.Contains("Too many changes of the same rows", lost.Message);
+
+        for (var round = 0; round < 29; round++)
+            Assert.Equal(100, await TakeAsync(b => app.Db.InTurnAsync(b, Ct), 100));
+        var waits = TakeAsync(b => app.Db.InTransactionAsync(b, Ct), 100);
+        await using (var end = new Npgsql.NpgsqlCommand("commit", other))
+            await end.ExecuteNonQueryAsync(Ct);
+        Assert.Equal(100, await waits);
+        Assert.Equal(3010, await app.Db.FindAsync<long>(Sql.Raw("select number from done where id = 1"), Ct));
+    }
+
+    [Fact]
+    public async Task However_many_decide_by_the_same_small_table_each_of_them_gets_on()
+    {
+        await using var app = await Stores.StartAsync();
+        await app.Db.ExecuteAsync(Sql.Raw("create table small (id bigint primary key, rows_before bigint not null)"), Ct);
+
+        await Task.WhenAll(Enumerable.Range(0, 64).Select(writer => Task.Run(async () =>
+        {
+            for (var i = 0; i < 5; i++)
+                await app.Db.InTransactionAsync(async tx =>
+                {
+                    var rows = await tx.FindAsync<long>(Sql.Raw("select count(*) from small"), Ct);
+                    await tx.ExecuteAsync($"insert into small (id, rows_before) values ({writer * 5 + i}, {rows})", Ct);
+                }, Ct);
+        })));
+
+        // One after the other, as each has seen it.
+        Assert.Equal(Enumerable.Range(0, 320).Select(i => (long)i), await app.Db.ListAsync<long>(Sql.Raw("select rows_before from small order by rows_before"), Ct));
+    }
+
+    [Fact]
     public async Task A_statement_that_takes_too_long_is_ended_and_says_so()
     {
         await using var app = await Stores.StartAsync(null, null, "--Postgres:StatementTimeout", "00:00:01");

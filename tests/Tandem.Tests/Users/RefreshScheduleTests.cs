@@ -42,9 +42,7 @@ public sealed class RefreshScheduleTests
             orders = [.. orders.Where((_, i) => i % 3 == 0)];
 
         var runs = new List<Run>();
-        // In tables as small as these PostgreSQL sees conflicts between sessions that have nothing to do with each other, and more at once than its transactions are repeated for.
-        var atOnce = TestStores.OnPostgres ? 3 : 64;
-        await Parallel.ForEachAsync(orders, new ParallelOptions { MaxDegreeOfParallelism = atOnce, CancellationToken = Ct }, async (o, ct) =>
+        await Parallel.ForEachAsync(orders, new ParallelOptions { MaxDegreeOfParallelism = 64, CancellationToken = Ct }, async (o, ct) =>
         {
             var opened = await sessions.OpenAsync(account, null, TimeSpan.FromMinutes(15), Origin.Operator, Start, ct);
             var run = new Run(sessions, opened!.Id, account, grace, o.Cast, o.Order);
