@@ -28,12 +28,14 @@ static class KeyEndpoints
 
     /// <summary>Whoever finds a key must not make himself more of them, nor put its owner out; nor must a client that was let in for something else.</summary>
     public static TBuilder InPerson<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder => builder
-        .AddEndpointFilter(static (context, next) => context.HttpContext.Features.Get<Caller>() is { } caller && !IsInPerson(caller)
-            ? ValueTask.FromResult<object?>(Problem.Of(UserProblems.SessionWanted))
+        .AddEndpointFilter(static (context, next) => context.HttpContext.Features.Get<Caller>() is { } caller && NotInPerson(caller) is { } refusal
+            ? ValueTask.FromResult<object?>(Problem.Of(refusal))
             : next(context))
-        .Answers(UserProblems.SessionWanted);
+        .Answers(UserProblems.SessionWanted, UserProblems.Impersonated);
 
-    public static bool IsInPerson(Caller caller) => caller is { IsApiKey: false, ClientId: null };
+    /// <returns>Why the caller is not the person of the account, signed in; null when he is.</returns>
+    public static Problem? NotInPerson(Caller caller) =>
+        caller.ImpersonatorId is not null ? UserProblems.Impersonated : caller.IsApiKey || caller.ClientId is not null ? UserProblems.SessionWanted : null;
 
     static Task<Results<Created<NewKeyView>, ProblemResult>> Create(NewKey key, Caller caller, Origin origin, ApiKeys keys, HttpContext context, CancellationToken ct)
     {

@@ -58,16 +58,17 @@ static class SessionEndpoints
     {
         var (page, total) = await sessions.ListAsync(accountId, skip, limit, clock.UtcNow(), ct);
         Paging.Describe(context, skip, limit, total);
-        return [.. page.Select(s => new SessionView(s.Id, s.ClientId, s.UserAgent, ClientNetwork.Of(s.Address), s.CreatedAt, s.LastUsedAt, s.Id == caller.SessionId))];
+        return [.. page.Select(s => new SessionView(s.Id, s.ClientId, s.ImpersonatorId, s.UserAgent, ClientNetwork.Of(s.Address), s.CreatedAt, s.LastUsedAt, s.Id == caller.SessionId))];
     }
 }
 
 /// <summary>A session: one sign-in, with all the tokens that came of it.</summary>
 /// <param name="Id">Its tokens carry it as <c>sid</c>.</param>
 /// <param name="Client">The client that was signed in to; null for a sign-in here.</param>
+/// <param name="ImpersonatedBy">The administrator who acts as the person; null for the person's own.</param>
 /// <param name="Device">What it was opened with, such as <c>Firefox on Linux</c>; null when that is not known.</param>
 /// <param name="Network">Where it was opened from, the last part left out: <c>192.0.2.0/24</c>, <c>2001:db8:1:2::/64</c>.</param>
 /// <param name="CreatedAt">UTC.</param>
 /// <param name="LastUsedAt">UTC, up to a minute late.</param>
 /// <param name="Current">It is the one of this very request.</param>
-public sealed record SessionView(Guid Id, string? Client, string? Device, string? Network, DateTime CreatedAt, DateTime LastUsedAt, bool Current);
+public sealed record SessionView(Guid Id, string? Client, long? ImpersonatedBy, string? Device, string? Network, DateTime CreatedAt, DateTime LastUsedAt, bool Current);

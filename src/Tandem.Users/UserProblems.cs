@@ -20,6 +20,9 @@ static class UserProblems
     public static readonly Problem SessionNotFound = new("users/session-not-found", 404, "Session not found; it may have ended already.");
     public static readonly Problem KeyNotFound = new("users/key-not-found", 404, "API key not found; it may have been revoked already.");
     public static readonly Problem SessionWanted = new("users/session-wanted", 403, "An API key or a client may not do this; sign in for it.");
+    public static readonly Problem Impersonated = new("users/impersonated", 403, "Whoever acts as somebody else may not do this; only the person may.");
+    public static readonly Problem NotImpersonated = new("users/not-impersonated", 409, "Only active accounts of persons are impersonated: no administrator's, and not your own.");
+    public static readonly Problem ImpersonationOff = new("users/impersonation-off", 403, "Nobody may act as somebody else here (Users:ImpersonationLifetime is 0).");
     public static readonly Problem ScopeNotHeld = new("users/scope-not-held", 403, "A key gets no more than its owner and the token it is made with have: leave scopes out, or name fewer.");
     public static readonly Problem TooManyKeys = new("users/too-many-keys", 409, "The account has as many API keys as Users:KeysPerAccount allows; revoke one first.");
     public static readonly Problem SignInTooOld = new("users/sign-in-too-old", 401,

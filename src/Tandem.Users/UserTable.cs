@@ -136,7 +136,7 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
             await sessions.EndAllAsync(tx, id, "password changed", origin, now, ct);
         else if (before.IsAdministrator && !after.IsAdministrator)
             await sessions.EndAllAsync(tx, id, "no longer administrator", origin, now, ct);
-        // A key that lies in some script must not become an administrator's by itself.
+        // A key that lies in some script must not become an administrator's by itself, nor may one administrator act as another.
         else if (!before.IsAdministrator && after.IsAdministrator)
             await sessions.EndKeysAsync(tx, id, "made administrator", origin, now, ct);
         if (after.Name != before.Name)

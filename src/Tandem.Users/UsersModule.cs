@@ -51,6 +51,7 @@ public sealed class UsersModule : Module
         if (module.IsServed)
             module.Services.AddHostedService(p => p.GetRequiredService<SearchFiller>());
         module.Services.AddSingleton<Ownership>();
+        module.Services.AddSingleton<Impersonations>();
         module.Services.AddSingleton<ImportTable>();
         module.Services.AddSingleton<Passwords>();
         new CommonPasswordCheck(options).CheckSettings();
@@ -132,6 +133,7 @@ public sealed class UsersModule : Module
         routes.MapUsers();
         routes.MapTokens();
         routes.MapSessions();
+        routes.MapImpersonation();
         routes.MapKeys();
         routes.MapClients();
         routes.MapOpenId();

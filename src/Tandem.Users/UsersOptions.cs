@@ -113,6 +113,13 @@ public sealed class UsersOptions
     [TimeRange("00:00:00", "1.00:00:00")]
     public TimeSpan StepUpAfter { get; set; } = TimeSpan.FromMinutes(15);
 
+    /// <summary>How long an administrator may act as somebody else at most. Default 15 minutes; 0: nobody may; up to 1 hour.</summary>
+    [TimeRange("00:00:00", "01:00:00")]
+    public TimeSpan ImpersonationLifetime { get; set; } = TimeSpan.FromMinutes(15);
+
+    /// <summary>Mails a person that an administrator acts as him, and why. Default true; the audit trail has it in any case.</summary>
+    public bool TellImpersonated { get; set; } = true;
+
     /// <summary>How long the export of a person's data can be downloaded. Default 7 days; 1 hour to 30 days.</summary>
     [TimeRange("01:00:00", "30.00:00:00")]
     public TimeSpan ExportLifetime { get; set; } = TimeSpan.FromDays(7);

@@ -44,6 +44,9 @@ public sealed class Caller
     /// <summary>The client of OAuth that the token was made for; null for a person's own token, and for an API key.</summary>
     public string? ClientId { get; init; }
 
+    /// <summary>The administrator who acts as the account, for support; null: its person does. What only the person may do asks for this.</summary>
+    public long? ImpersonatorId { get; init; }
+
     /// <summary>The signing key that the token was checked with; null for an API key. The token is worth nothing when that key is revoked.</summary>
     public string? KeyId { get; init; }
 

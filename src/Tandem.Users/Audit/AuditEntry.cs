@@ -10,8 +10,8 @@ namespace Tandem.Users.Audit;
 /// <param name="Number">Its place in the chain: 1, 2, 3, … without gaps.</param>
 /// <param name="OccurredAt">UTC, to the microsecond. A row that committed late stands behind later ones.</param>
 /// <param name="Event">What happened, such as <c>signed-in</c>.</param>
-/// <param name="Actor">Who did it: <c>user</c>, <c>anonymous</c> (nobody was signed in), <c>client</c> (of OAuth), <c>operator</c> (the command line, the configuration) or <c>schedule</c>.</param>
-/// <param name="ActorId">The account, of a user.</param>
+/// <param name="Actor">Who did it: <c>user</c>, <c>impersonator</c> (an administrator as somebody else), <c>anonymous</c> (nobody was signed in), <c>client</c> (of OAuth), <c>operator</c> (the command line, the configuration) or <c>schedule</c>.</param>
+/// <param name="ActorId">The account, of a user; of an impersonator the administrator's.</param>
 /// <param name="CredentialId">The session or API key that it was done with.</param>
 /// <param name="SubjectId">The account that it is about.</param>
 /// <param name="ObjectId">The session, API key or passkey that it is about.</param>
@@ -79,6 +79,7 @@ static class AuditEvents
     public const string PasskeyRemoved = "passkey-removed";
     public const string PasskeyBehind = "passkey-behind";
     public const string SignedIn = "signed-in";
+    public const string Impersonated = "impersonated";
     public const string SignInFailed = "sign-in-failed";
     public const string SignedOut = "signed-out";
     public const string SessionEnded = "session-ended";

@@ -27,7 +27,7 @@ sealed class AuditTrail(Db db)
     /// <param name="origin">Who did it.</param>
     /// <param name="subject">The account that it is about.</param>
     /// <param name="now">UTC.</param>
-    /// <param name="reason">Never a secret, nor anything that somebody typed.</param>
+    /// <param name="reason">Never a secret, nor anything that a visitor typed.</param>
     /// <param name="subjectPart">The session or key of the account that it is about.</param>
     /// <param name="times">How often.</param>
     public Task AddAsync(Transaction tx, string what, Origin origin, long? subject, DateTime now, string? reason = null, Guid? subjectPart = null, int times = 1) =>

@@ -7,7 +7,7 @@ namespace Tandem.Users.Audit;
 
 /// <summary>Who does something, and from where, as the audit trail tells it. A handler takes it as a parameter.</summary>
 /// <param name="Actor">One of the constants here.</param>
-/// <param name="ActorId">The account, of a user.</param>
+/// <param name="ActorId">The account, of a user; of an impersonator the administrator's.</param>
 /// <param name="CredentialId">The session or API key it was done with.</param>
 /// <param name="Network">See <see cref="ClientNetwork"/>.</param>
 /// <param name="UserAgent">See <see cref="Users.UserAgent"/>.</param>
@@ -16,6 +16,9 @@ sealed record Origin(string Actor, long? ActorId, Guid? CredentialId, string? Ne
 {
     /// <summary>Somebody with an account.</summary>
     public const string User = "user";
+
+    /// <summary>An administrator who acts as somebody else.</summary>
+    public const string Impersonator = "impersonator";
 
     /// <summary>Nobody is signed in.</summary>
     public const string Anonymous = "anonymous";
@@ -38,7 +41,12 @@ sealed record Origin(string Actor, long? ActorId, Guid? CredentialId, string? Ne
         ArgumentNullException.ThrowIfNull(context);
         var trace = Activity.Current?.TraceId.ToString() ?? context.TraceIdentifier;
         var origin = new Origin(Anonymous, null, null, ClientNetwork.Of(context), Users.UserAgent.FamilyOf(context.Request.Headers.UserAgent.ToString()), trace);
-        return context.Features.Get<Caller>() is { } caller ? origin.As(caller.AccountId, caller.SessionId) : origin;
+        return context.Features.Get<Caller>() switch
+        {
+            null => origin,
+            { ImpersonatorId: { } administrator } caller => origin with { Actor = Impersonator, ActorId = administrator, CredentialId = caller.SessionId },
+            var caller => origin.As(caller.AccountId, caller.SessionId),
+        };
     }
 
     /// <summary>The same place, by an account; by a client where that is 0.</summary>

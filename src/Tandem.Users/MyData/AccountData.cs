@@ -22,7 +22,7 @@ sealed class AccountData(Db db, AuditTrail trail, MailSender sender) : IPersonal
             yield break;
         yield return new("account", account);
         foreach (var session in await db.ListAsync<HeldSession>($"""
-            select id, client_id, key_name, scopes, address, user_agent, methods, created_at, last_used_at, expires_at, ended_at, end_reason
+            select id, client_id, impersonator_id, key_name, scopes, address, user_agent, methods, created_at, last_used_at, expires_at, ended_at, end_reason
             from users_sessions where account_id = {accountId} order by created_at, id
             """, cancellationToken))
             yield return new("sessions_and_keys", session);
@@ -69,7 +69,7 @@ sealed class AccountData(Db db, AuditTrail trail, MailSender sender) : IPersonal
 
     sealed record HeldAccount(long Id, string Email, string Name, bool IsActive, bool IsAdministrator, DateTime CreatedAt, DateTime? LastSignInAt, DateTime? EmailVerifiedAt, string? ExternalSource, string? ExternalId);
 
-    sealed record HeldSession(Guid Id, string? ClientId, string? KeyName, string? Scopes, string? Address, string? UserAgent, string? Methods, DateTime CreatedAt, DateTime LastUsedAt, DateTime ExpiresAt,
+    sealed record HeldSession(Guid Id, string? ClientId, long? ImpersonatorId, string? KeyName, string? Scopes, string? Address, string? UserAgent, string? Methods, DateTime CreatedAt, DateTime LastUsedAt, DateTime ExpiresAt,
         DateTime? EndedAt, string? EndReason);
 
     sealed record HeldConsent(string ClientId, string Scopes, DateTime GivenAt);

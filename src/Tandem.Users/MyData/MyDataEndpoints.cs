@@ -21,11 +21,11 @@ static class MyDataEndpoints
     {
         var user = routes.MapGroup("/users/{id}").WithTags("My data");
         user.MapPost("export", Export).WithSummary("Collect all that is held on a person, as a job").FreshSignIn()
-            .Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.NotFound, HttpProblems.TooManyRequests);
+            .Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.Impersonated, UserProblems.NotFound, HttpProblems.TooManyRequests);
         user.MapGet("export", Download).WithSummary("The export that is ready, as one JSON document").FreshSignIn()
-            .Produces(StatusCodes.Status200OK, contentType: "application/json").Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.NoExport);
+            .Produces(StatusCodes.Status200OK, contentType: "application/json").Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.Impersonated, UserProblems.NoExport);
         user.MapPost("erasure", Erase).WithSummary("Erase all that is held on a person and delete the account, as a job").FreshSignIn()
-            .Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.NotFound, UserProblems.LastAdministrator);
+            .Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.Impersonated, UserProblems.NotFound, UserProblems.LastAdministrator);
     }
 
     static async Task<Results<Accepted<JobView>, ProblemResult>> Export(long id, Caller caller, Origin origin, Db db, UserTable users, IJobQueue queue, IRateLimits limits, HttpContext context, CancellationToken ct)
@@ -73,8 +73,8 @@ static class MyDataEndpoints
         {
             if (caller.AccountId != id)
                 return Problem.Of(UserProblems.NotYours);
-            if (!KeyEndpoints.IsInPerson(caller))
-                return Problem.Of(UserProblems.SessionWanted);
+            if (KeyEndpoints.NotInPerson(caller) is { } refusal)
+                return Problem.Of(refusal);
         }
 
         return await users.FindAsync(id, ct) is null ? Problem.Of(UserProblems.NotFound) : null;

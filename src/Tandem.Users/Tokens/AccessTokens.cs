@@ -15,6 +15,9 @@ sealed class AccessTokens(Keys keys, UsersOptions options)
             claims["role"] = TokenServer.Administrator;
         if (session.Scopes is { } scopes)
             claims["scope"] = scopes;
+        // RFC 8693, 4.1.
+        if (session.ImpersonatorId is { } administrator)
+            claims["act"] = new Dictionary<string, object> { ["sub"] = administrator.ToString(CultureInfo.InvariantCulture) };
         return await SignAsync("at+jwt", TokenServer.Audience, session.AccountId, session.Id, Guid.NewGuid(), now, lifetime, claims, ct);
     }
 

@@ -128,9 +128,9 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
     public Task EndAllAsync(Transaction tx, long accountId, string reason, Origin origin, DateTime now, CancellationToken ct, Guid? except = null) =>
         EndAsync(tx, $"account_id = {accountId} and id <> {except ?? Guid.Empty}", reason, origin, now, ct);
 
-    /// <summary>Ends every API key of an account.</summary>
+    /// <summary>Ends every API key of an account, and what others have as its person.</summary>
     public Task EndKeysAsync(Transaction tx, long accountId, string reason, Origin origin, DateTime now, CancellationToken ct) =>
-        EndAsync(tx, $"account_id = {accountId} and key_digest is not null", reason, origin, now, ct);
+        EndAsync(tx, $"account_id = {accountId} and (key_digest is not null or impersonator_id is not null)", reason, origin, now, ct);
 
     /// <returns>False when the account has no such API key, or it has ended before.</returns>
     public Task<bool> EndKeyAsync(long accountId, Guid id, string reason, Origin origin, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
@@ -150,7 +150,7 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
     {
         Sql living = $"account_id = {accountId} and key_digest is null and ended_at is null and expires_at > {now}";
         return (await db.ListAsync<OpenSession>($"""
-            select id, client_id, user_agent, address, created_at, last_used_at from users_sessions where {living} order by last_used_at desc, id desc {Sql.Page(skip, limit)}
+            select id, client_id, impersonator_id, user_agent, address, created_at, last_used_at from users_sessions where {living} order by last_used_at desc, id desc {Sql.Page(skip, limit)}
             """, ct), await db.FindAsync<long>($"select count(*) from users_sessions where {living}", ct));
     }
 
@@ -210,6 +210,9 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
 /// <param name="Methods">How, see <see cref="Tokens.Methods"/>.</param>
 sealed record Session(Guid Id, long AccountId, int Generation, bool IsAdministrator, string? Scopes, DateTime AuthenticatedAt, string? Methods)
 {
+    /// <summary>The administrator who acts as the account; null: the person does.</summary>
+    public long? ImpersonatorId { get; init; }
+
     /// <summary>Scopes narrow: a token that names what it is for is no administrator's.</summary>
     public bool ActsAsAdministrator => IsAdministrator && Scopes is null;
 }
@@ -247,7 +250,7 @@ static class Methods
 }
 
 /// <summary>A session as its owner is shown it.</summary>
-sealed record OpenSession(Guid Id, string? ClientId, string? UserAgent, string? Address, DateTime CreatedAt, DateTime LastUsedAt);
+sealed record OpenSession(Guid Id, string? ClientId, long? ImpersonatorId, string? UserAgent, string? Address, DateTime CreatedAt, DateTime LastUsedAt);
 
 /// <param name="Session">The session, or null when the token is worth nothing.</param>
 /// <param name="ReplayedAccountId">The account, when the token was used after its successor and the session was ended for it.</param>

@@ -142,9 +142,18 @@ sealed class TokenVerifier(KeyRing keys, ApiKeys apiKeys, Revocations revocation
             return null;
         var scopes = Text(payload, "scope")?.Split(' ', StringSplitOptions.RemoveEmptyEntries).Where(s => s != "offline_access") ?? [];
         var ends = DateTimeOffset.FromUnixTimeSeconds(expires).UtcDateTime;
-        var caller = new Caller(account, session, Text(payload, "role") == TokenServer.Administrator, scopes) { ClientId = Text(payload, "client_id"), ExpiresAt = ends, KeyId = key.Id };
+        var caller = new Caller(account, session, Text(payload, "role") == TokenServer.Administrator, scopes) { ClientId = Text(payload, "client_id"), ExpiresAt = ends, KeyId = key.Id, ImpersonatorId = Impersonator(payload) };
         // With its token a session is used when that is made; from then on it is noted.
         return new Seen(caller, key, ends.Ticks) { NotedTicks = TryNumber(payload, "iat", out var made) ? DateTimeOffset.FromUnixTimeSeconds(made).UtcTicks : 0 };
+    }
+
+    /// <summary>The administrator among those who act (RFC 8693, 4.1): behind the clients that his token went through. Ids of clients are no numbers.</summary>
+    static long? Impersonator(JsonElement payload)
+    {
+        for (var acts = payload; acts.TryGetProperty("act", out var actor) && actor.ValueKind == JsonValueKind.Object; acts = actor)
+            if (long.TryParse(Text(actor, "sub"), NumberStyles.None, CultureInfo.InvariantCulture, out var administrator))
+                return administrator;
+        return null;
     }
 
     /// <summary>The account that the token stands for; 0, which nobody has, for a client that acts for itself. Ids of clients are no numbers.</summary>

@@ -24,7 +24,7 @@ public sealed partial class SnippetTests
 
     [Theory]
     [InlineData("audit", 5)]
-    [InlineData("sessions", 2)]
+    [InlineData("sessions", 3)]
     [InlineData("api-keys", 3)]
     [InlineData("my-data", 2)]
     [InlineData("passkeys", 3)]

@@ -29,7 +29,7 @@ public sealed class SessionListTests
         var sessions = await response.JsonAsync();
         Assert.Equal(2, sessions.GetArrayLength());
         Assert.Equal("2", response.Headers.GetValues("X-Total-Count").Single());
-        Assert.Equal(["id", "client", "device", "network", "created_at", "last_used_at", "current"], sessions[0].EnumerateObject().Select(p => p.Name));
+        Assert.Equal(["id", "client", "impersonated_by", "device", "network", "created_at", "last_used_at", "current"], sessions[0].EnumerateObject().Select(p => p.Name));
         Assert.Equal(("Safari on macOS", "127.0.0.0/24", true), (sessions[0].GetProperty("device").GetString(), sessions[0].GetProperty("network").GetString(), sessions[0].GetProperty("current").GetBoolean()));
         Assert.False(sessions[1].GetProperty("current").GetBoolean());
         Assert.Equal(1, (await (await laptop.GetAsync("/sessions?limit=1&skip=1", Ct)).JsonAsync()).GetArrayLength());
