@@ -136,6 +136,7 @@ public sealed class UsersModule : Module
         routes.MapImpersonation();
         routes.MapKeys();
         routes.MapClients();
+        routes.MapRegistration();
         routes.MapOpenId();
         routes.MapSetup();
         routes.MapMailed();

@@ -61,9 +61,16 @@ public sealed class UsersOptions
     [Range(0, 1_000_000)]
     public int FailuresPerAddress { get; set; } = 100;
 
-    /// <summary>Requests per minute from one address that are kept for public clients and devices (POST /par, POST /device/code). Default 120; 0: no limit.</summary>
+    /// <summary>Requests per minute from one address that are kept for public clients and devices (POST /par, POST /device/code), and as many to POST /register. Default 120; 0: no limit.</summary>
     [Range(0, 1_000_000)]
     public int RequestsPerMinutePerAddress { get; set; } = 120;
+
+    /// <summary>Whether clients may register themselves (POST /register, RFC 7591). Default off.</summary>
+    public DynamicRegistration DynamicRegistration { get; set; }
+
+    /// <summary>How many clients that registered themselves there may be at a time. Default 1000; 1 to 100,000.</summary>
+    [Range(1, 100_000)]
+    public int MaxRegisteredClients { get; set; } = 1000;
 
     /// <summary>How long a device waits for its person. Default 10 minutes; 1 minute to 1 hour.</summary>
     [TimeRange("00:01:00", "01:00:00")]
@@ -163,6 +170,17 @@ public sealed class UsersOptions
     internal bool RefusesCommonPasswords => RefuseCommonPasswords ?? (PublicUrl ?? PasswordFilter) is not null;
 
     internal EmailVerification Verification(MailOptions mail) => EmailVerification ?? (mail.Host is null ? Users.EmailVerification.Off : Users.EmailVerification.Sent);
+}
+
+/// <summary>Who may register a client by POST /register.</summary>
+public enum DynamicRegistration
+{
+    /// <summary>Nobody.</summary>
+    Off,
+    /// <summary>Whoever has a token with the scope clients:write.</summary>
+    Token,
+    /// <summary>Anybody.</summary>
+    Open,
 }
 
 /// <summary>What is made of an e-mail that nobody has confirmed yet.</summary>

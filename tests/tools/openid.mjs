@@ -1,5 +1,5 @@
 // Signs in to a server, ours or the control (provider.mjs), as the clients that JavaScript programs use, with the forms sent by fetch, and checks what they get.
-//   node openid.mjs openid-client|oauth4webapi|pushed|device < {"issuer", "client_id", "client_secret", "redirect_uri", "email", "password"}
+//   node openid.mjs openid-client|oauth4webapi|pushed|device|registered < {"issuer", "client_id", "client_secret", "redirect_uri", "email", "password"}
 // Prints what /userinfo said; ends with another code than 0 when something is not as the client wants it.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -135,6 +135,28 @@ const flows = {
     const tokens = await waiting;
     const { sub } = await checkIdToken(tokens.id_token, config.serverMetadata().jwks_uri, undefined);
     return await oidc.fetchUserInfo(config, tokens.access_token, sub);
+  },
+
+  // The client that is told of is not used: this one registers itself.
+  async registered() {
+    const oidc = await load("openid-client");
+    const config = await oidc.dynamicClientRegistration(new URL(to.issuer), {
+      client_name: "The shop itself", redirect_uris: [to.redirect_uri], grant_types: ["authorization_code", "refresh_token"], response_types: ["code"], id_token_signed_response_alg: "ES256",
+      logo_uri: "https://app.example.com/logo.png", contacts: ["it@example.com"], application_type: "web",
+    }, undefined, { execute: [oidc.allowInsecureRequests] });
+    const client = config.clientMetadata();
+    to.client_id = client.client_id;
+    const [verifier, state, nonce] = [oidc.randomPKCECodeVerifier(), oidc.randomState(), oidc.randomNonce()];
+    const url = oidc.buildAuthorizationUrl(config, {
+      redirect_uri: to.redirect_uri, scope, state, nonce, code_challenge: await oidc.calculatePKCECodeChallenge(verifier), code_challenge_method: "S256",
+    });
+    const tokens = await oidc.authorizationCodeGrant(config, await signIn(url), { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce, idTokenExpected: true });
+    const { sub } = await checkIdToken(tokens.id_token, config.serverMetadata().jwks_uri, nonce);
+    const user = await oidc.fetchUserInfo(config, tokens.access_token, sub);
+    const own = await fetch(client.registration_client_uri, { headers: { authorization: `Bearer ${client.registration_access_token}` } });
+    assert.equal(own.status, 200);
+    assert.equal((await own.json()).client_name, "The shop itself");
+    return user;
   },
 };
 

@@ -24,6 +24,7 @@ server.listen(0, "127.0.0.1", () => {
     claims: { openid: ["sub"], email: ["email", "email_verified"], profile: ["name"] },
     features: {
       devInteractions: { enabled: true }, deviceFlow: { enabled: true }, introspection: { enabled: true }, revocation: { enabled: true }, pushedAuthorizationRequests: { enabled: true },
+      registration: { enabled: true }, registrationManagement: { enabled: true },
     },
     findAccount: (_, sub) => ({ accountId: sub, claims: () => ({ sub, email: as.email, email_verified: true, name: "Ada" }) }),
     // Otherwise it gives one only where the request asks for consent.

@@ -180,12 +180,15 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
         return !client.IsAssured(request.RedirectUri ?? "") || scopes.Except(await clients.ConsentAsync(account.Id, client.Id, ct)).Any();
     }
 
+    /// <summary>What people are told of a client that registered itself.</summary>
+    public const string Unknown = "<p role=\"note\"><strong>Nobody here has looked at this application.</strong> Its name is what it calls itself: allow it only if you know where you came from.</p>\n";
+
     // The person was just asked who he is, or need not be: the answer to this page must not ask for it again.
     Task AskForConsentAsync(HandleAuthorizationRequestContext context, Client client, Account account, string[] scopes) => ShowAsync(context, new FormPage(200, $"Allow {client.Name}?", $"""
         <p>You are signed in as <strong>{Pages.Encode(account.Email)}</strong>. {Pages.Encode(client.Name)} wants to:</p>
         <ul>
         {string.Concat(scopes.Select(s => $"<li>{Pages.Encode(ClientScopes.Describe(s))}</li>\n"))}</ul>
-        <p>It will send you back to {Pages.Encode(new Uri(context.Request.RedirectUri!).GetLeftPart(UriPartial.Authority))}.</p>
+        {(client.IsOwnWord ? Unknown : "")}<p>It will send you back to {Pages.Encode(new Uri(context.Request.RedirectUri!).GetLeftPart(UriPartial.Authority))}.</p>
         """, Pages.Button("allow", "Allow") + Pages.Button("deny", "Do not allow", isSecond: true) + Pages.Button("switch", "Use another account", isSecond: true)),
         [Parameters.Prompt, Parameters.MaxAge]);
 

@@ -6,10 +6,13 @@ namespace Tandem.Users.OpenId;
 
 /// <summary>A program that people sign in to with their account here, or that acts for itself. Lists are separated by blanks, as in the table.</summary>
 sealed record Client(string Id, string Name, string? SecretHash, string RedirectUris, string PostLogoutRedirectUris, string GrantTypes, string Scopes, bool IsTrusted,
-    DateTime CreatedAt, bool RequirePar, string? BackchannelLogoutUri)
+    DateTime CreatedAt, bool RequirePar, string? BackchannelLogoutUri, string? RegistrationDigest = null)
 {
     /// <summary>It cannot keep a secret: a page, an app on somebody's device.</summary>
     public bool IsPublic => SecretHash is null;
+
+    /// <summary>It registered itself: nobody here has looked at what it says of itself.</summary>
+    public bool IsOwnWord => RegistrationDigest is not null;
 
     public bool MayUse(string grantType) => Words(GrantTypes).Contains(grantType);
 

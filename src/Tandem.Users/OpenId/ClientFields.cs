@@ -73,6 +73,18 @@ public sealed partial record NewClient(
         }
     }
 
+    /// <summary>All of it, to take the place of what a client was.</summary>
+    internal ClientChange AsChange() => new()
+    {
+        Name = Name ?? Id,
+        RedirectUris = RedirectUris ?? [],
+        PostLogoutRedirectUris = PostLogoutRedirectUris ?? [],
+        GrantTypes = Grants,
+        Scopes = Client.Words(ToClient(null, default).Scopes),
+        RequirePar = RequirePar,
+        BackchannelLogoutUri = BackchannelLogoutUri ?? "",
+    };
+
     static bool SignsPeopleIn(string[] grants) => grants.Contains(Code) || grants.Contains(Device);
 
     string[] Grants => GrantTypes is { Length: > 0 } ? GrantTypes : RedirectUris is { Length: > 0 } ? [Code, Refresh] : [Own];
@@ -135,7 +147,7 @@ public sealed record ClientChange
             RequirePar ?? before.RequirePar, BackchannelLogoutUri is null ? before.BackchannelLogoutUri : BackchannelLogoutUri.Length == 0 ? null : BackchannelLogoutUri);
         return after.FindInvalid() is { Count: > 0 } faults
             ? throw new ProblemException(HttpProblems.Invalid, errors: faults)
-            : after.ToClient(null, before.CreatedAt) with { SecretHash = before.SecretHash };
+            : after.ToClient(null, before.CreatedAt) with { SecretHash = before.SecretHash, RegistrationDigest = before.RegistrationDigest };
     }
 }
 
@@ -151,12 +163,13 @@ public sealed record ClientChange
 /// <param name="CreatedAt">UTC.</param>
 /// <param name="RequirePar">It sends no one to /authorize but with what POST /par gave it.</param>
 /// <param name="BackchannelLogoutUri">Where it is told that a session of its has ended; null: nowhere.</param>
+/// <param name="RegisteredItself">By POST /register: people are told that nobody here has looked at it.</param>
 public sealed record ClientView(string Id, string Name, bool IsPublic, bool IsTrusted, string[] RedirectUris, string[] PostLogoutRedirectUris, string[] GrantTypes, string[] Scopes,
-    DateTime CreatedAt, bool RequirePar, string? BackchannelLogoutUri)
+    DateTime CreatedAt, bool RequirePar, string? BackchannelLogoutUri, bool RegisteredItself)
 {
     internal static ClientView Of(Client client) => new(client.Id, client.Name, client.IsPublic, client.IsTrusted, Client.Words(client.RedirectUris),
         Client.Words(client.PostLogoutRedirectUris), Client.Words(client.GrantTypes), Client.Words(client.Scopes), client.CreatedAt,
-        client.RequirePar, client.BackchannelLogoutUri);
+        client.RequirePar, client.BackchannelLogoutUri, client.IsOwnWord);
 }
 
 /// <summary>A client that was just registered.</summary>

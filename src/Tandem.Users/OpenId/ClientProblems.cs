@@ -7,6 +7,12 @@ static class ClientProblems
 {
     public static readonly Problem IdTaken = new("users/client-id-taken", 409, "There is a client of this id already; take another, or remove that one first.");
     public static readonly Problem NotFound = new("users/client-not-found", 404, "Client not found");
+    public static readonly Problem RegistrationOff = new("users/registration-off", 403, "Clients do not register themselves here (Users:DynamicRegistration); an administrator does it: POST /clients or tandem client create.");
+    public static readonly Problem RegistrationWantsToken = new("users/registration-token-needed", 401, "A client registers itself with a bearer token of the scope clients:write, such as an API key that an administrator has made for it.");
+    public static readonly Problem InvalidRegistrationToken = new("users/invalid-registration-token", 401, "The bearer token must be the registration_access_token that the client was given when it registered itself.");
+    public static readonly Problem InvalidRedirectUri = new("users/invalid-redirect-uri", 400, "redirect_uris are not valid.");
+    public static readonly Problem InvalidMetadata = new("users/invalid-client-metadata", 400, "What the client says of itself is not valid.");
+    public static readonly Problem TooManyRegistered = new("users/too-many-clients", 503, "As many clients have registered themselves as Users:MaxRegisteredClients allows; an administrator has to remove some.");
     public static readonly Problem InvalidCode =
         new("users/invalid-code", 400, "The authorization code is not valid, has expired, was used before, or belongs to another client; start again at /authorize.");
     public static readonly Problem InvalidDeviceCode = new("users/invalid-device-code", 400, "The device code is not valid, was used before, or belongs to another client; start again at /device/code.");

@@ -8,7 +8,7 @@ namespace Tandem.Users.OpenId;
 /// <summary>The clients, and what people have allowed them.</summary>
 sealed class ClientTable(Db db, Sessions sessions, AuditTrail trail)
 {
-    static readonly Sql Columns = Sql.Raw("id, name, secret_hash, redirect_uris, post_logout_redirect_uris, grant_types, scopes, is_trusted, created_at, require_par, backchannel_logout_uri");
+    static readonly Sql Columns = Sql.Raw("id, name, secret_hash, redirect_uris, post_logout_redirect_uris, grant_types, scopes, is_trusted, created_at, require_par, backchannel_logout_uri, registration_digest");
 
     /// <param name="id">As a stranger sent it. PostgreSQL cannot even be asked for U+0000.</param>
     /// <param name="ct">Ends the wait.</param>
@@ -21,19 +21,27 @@ sealed class ClientTable(Db db, Sessions sessions, AuditTrail trail)
             await db.FindAsync<long>($"select count(*) from users_clients", ct));
 
     /// <returns>False, with nothing written, when the id is taken.</returns>
-    public Task<bool> AddAsync(Client c, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    public Task<bool> AddAsync(Client c, Origin origin, CancellationToken ct) => db.InTransactionAsync(tx => AddAsync(tx, c, origin, ct), ct);
+
+    /// <summary>Adds a client that registers itself.</summary>
+    /// <param name="most">As many of these may be; strangers fill no table without end.</param>
+    /// <returns>False, with nothing written, when there are as many.</returns>
+    public Task<bool> AddOwnAsync(Client c, int most, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>
+        await tx.FindAsync<long>($"select count(*) from (select 1 from users_clients where registration_digest is not null limit {most}) as own", ct) < most && await AddAsync(tx, c, origin, ct), ct);
+
+    async Task<bool> AddAsync(Transaction tx, Client c, Origin origin, CancellationToken ct)
     {
         if (await tx.ExecuteAsync($"""
             insert into users_clients ({Columns})
             values ({c.Id}, {c.Name}, {c.SecretHash}, {c.RedirectUris}, {c.PostLogoutRedirectUris}, {c.GrantTypes}, {c.Scopes}, {c.IsTrusted}, {c.CreatedAt}, {c.RequirePar},
-                {c.BackchannelLogoutUri})
+                {c.BackchannelLogoutUri}, {c.RegistrationDigest})
             on conflict (id) do nothing
             """, ct) == 0)
             return false;
         await trail.AddAsync(tx, AuditEvents.ClientRegistered, origin, null, c.CreatedAt, c.Id);
         await tx.PublishAsync(new ClientRegistered(c.Id, c.CreatedAt), ct);
         return true;
-    }, ct);
+    }
 
     /// <summary>Changes a client. Where it may do less than before, its sessions end: their tokens say more.</summary>
     /// <returns>Null when there is no such client.</returns>

@@ -91,7 +91,7 @@ sealed class DevicePages(ClientTable clients, DeviceCodes codes, Browsers browse
         <p>You are signed in as <strong>{Pages.Encode(account.Email)}</strong>. The device that shows the code <strong>{Pages.Encode(code.ToUpperInvariant())}</strong> wants to:</p>
         <ul>
         {string.Concat(scopes.Select(s => $"<li>{Pages.Encode(ClientScopes.Describe(s))}</li>\n"))}</ul>
-        <p>Allow it only if you have that device in front of you and the code is the same.</p>
+        {(client.IsOwnWord ? Authorization.Unknown : "")}<p>Allow it only if you have that device in front of you and the code is the same.</p>
         """, Pages.Button("allow", "Allow") + Pages.Button("deny", "Do not allow", isSecond: true) + Pages.Button("switch", "Use another account", isSecond: true));
 
     async Task ShowAsync(HttpContext http, FormPage page, string code)

@@ -209,7 +209,10 @@ sealed class OpenIdServer(Authorization authorization, PushedRequests pushed, De
         Set(context.Scopes, ClientScopes.Personal);
         Set(context.Claims, [Claims.Issuer, Claims.Subject, Claims.Audience, Claims.ExpiresAt, Claims.IssuedAt, Claims.AuthenticationTime, Claims.AuthenticationMethodReference, Claims.Nonce, "sid", Claims.Name,
             Claims.Email, Claims.EmailVerified, Claims.Role, Claims.Scope]);
-        if (options.Issuer == new UsersOptions().Issuer)
+        var ours = options.Issuer == new UsersOptions().Issuer;
+        if (options.DynamicRegistration != DynamicRegistration.Off)
+            context.Metadata["registration_endpoint"] = new Uri(ours ? context.BaseUri! : new Uri(options.Issuer.TrimEnd('/') + "/"), "register").AbsoluteUri;
+        if (ours)
             return ValueTask.CompletedTask;
         var issuer = new Uri(options.Issuer.TrimEnd('/') + "/");
         context.AuthorizationEndpoint = new Uri(issuer, "authorize");

@@ -101,6 +101,10 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
         GET /clients/{id}                                      401 403 403 403 401 403 200 200
         PATCH /clients/{id}                                    401 403 403 403 401 403 200 200
         DELETE /clients/{id}                                   401 403 403 403 401 403 204 204
+        POST /register                                         403
+        GET /register/{id}                                     401
+        PUT /register/{id}                                     401
+        DELETE /register/{id}                                  401
         GET /audit                                             401 403 403 403 401 403 200 200
         GET /events/consumers                                  401 403 403 403 401 403 403 200
         GET /events/parked                                     401 403 403 403 401 403 403 200
@@ -135,6 +139,8 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
         ["POST /keys"] = _ => Json(new { name = "key" }),
         ["POST /clients"] = _ => Json(new { id = $"c{Guid.NewGuid():n}", name = "Shop", redirect_uris = new[] { OpenIdClients.Callback } }),
         ["PATCH /clients/{id}"] = _ => Json(new { name = "Mallory's shop" }),
+        ["POST /register"] = _ => Json(new { redirect_uris = new[] { OpenIdClients.Callback } }),
+        ["PUT /register/{id}"] = _ => Json(new { redirect_uris = new[] { OpenIdClients.Callback } }),
         ["POST /items"] = _ => Json(new { name = "Lamp", price = 1 }),
         ["PATCH /items/{id}"] = _ => Json(new { name = "Chair" }),
         ["PUT /items/{id}"] = _ => Json(new { name = "Chair", price = 2 }),
@@ -335,7 +341,7 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
                 "sessions" => $"{_session}",
                 "keys" => $"{_key}",
                 "auth" when path.Contains('{') => await AddPasskeyAsync(),
-                "clients" when path.Contains('{') => await AddClientAsync(),
+                "clients" or "register" when path.Contains('{') => await AddClientAsync(),
                 "jobs" when path.Contains('{') => await AddJobAsync(),
                 "items" when path.Contains('{') => await AddItemAsync(),
                 _ => "",

@@ -40,12 +40,23 @@ public sealed class RealClientTests(OpenIdFixture fixture, Browser browser) : IC
         await ShouldSignInAsync(flow, App.Address + "/", client, person.Email);
     }
 
+    [Fact]
+    public async Task A_client_of_JavaScript_registers_itself_and_signs_in()
+    {
+        SkipWithoutTools();
+        await using var app = await OpenIdFixture.StartAsync(null, "--Users:DynamicRegistration", "open");
+        using var person = await app.PersonAsync();
+
+        await ShouldSignInAsync("registered", app.Address + "/", new TestClient("none", null, "https://app.example.com/callback"), person.Email);
+    }
+
     /// <summary>The same script with another server: a flow that fails here as well is not ours to mend.</summary>
     [Theory]
     [InlineData("openid-client")]
     [InlineData("oauth4webapi")]
     [InlineData("pushed")]
     [InlineData("device")]
+    [InlineData("registered")]
     public async Task And_so_it_does_to_the_control(string flow)
     {
         SkipWithoutTools();
