@@ -29,7 +29,7 @@ static class UserEndpoints
             .Answers(UserProblems.ListParameter, UserProblems.SearchNotReady);
         users.MapGet("{id}", Get).WithSummary("A user: yourself, or anyone for administrators and the scope users:read").Answers(UserProblems.NotYours, UserProblems.NotFound);
         users.MapPatch("{id}", Change).WithSummary("Change the fields that are sent").Answers(UserProblems.NotYours, UserProblems.NotFound, UserProblems.LastAdministrator);
-        users.MapDelete("{id}", Delete).WithSummary("Delete an account with its sessions and keys").FreshSignIn().Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.Impersonated, UserProblems.NotFound, UserProblems.LastAdministrator);
+        users.MapDelete("{id}", Delete).WithSummary("Delete an account with its sessions and keys").FreshSignIn().Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.Impersonated, UserProblems.NotFound, UserProblems.LastAdministrator, UserProblems.LastOwner);
     }
 
     static async Task<Results<Created<UserView>, ProblemResult>> Register(NewUser user, IdempotencyKey? key, HttpContext context, UsersOptions options,

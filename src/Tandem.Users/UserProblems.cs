@@ -23,6 +23,17 @@ static class UserProblems
     public static readonly Problem Impersonated = new("users/impersonated", 403, "Whoever acts as somebody else may not do this; only the person may.");
     public static readonly Problem NotImpersonated = new("users/not-impersonated", 409, "Only active accounts of persons are impersonated: no administrator's, and not your own.");
     public static readonly Problem ImpersonationOff = new("users/impersonation-off", 403, "Nobody may act as somebody else here (Users:ImpersonationLifetime is 0).");
+    public static readonly Problem OrganisationNotFound = new("users/organisation-not-found", 404, "There is no such organisation, or you do not belong to it.");
+    public static readonly Problem OrganisationTaken = new("users/organisation-taken", 409, "There is an organisation with this slug already; take another.");
+    public static readonly Problem TooManyOrganisations = new("users/too-many-organisations", 409, "The account belongs to as many organisations as Users:OrganisationsPerAccount allows; leave one first.");
+    public static readonly Problem TooManyMembers = new("users/too-many-members", 409, "The organisation has as many members as Users:MembersPerOrganisation allows.");
+    public static readonly Problem TooManyInvitations = new("users/too-many-invitations", 409, "As many invitations wait as Users:InvitationsPerOrganisation allows; take one back first.");
+    public static readonly Problem NotAMember = new("users/not-a-member", 404, "That account does not belong to the organisation; invite it: POST /organisations/{id}/invitations.");
+    public static readonly Problem AlreadyAMember = new("users/already-a-member", 409, "Whoever has this e-mail belongs to the organisation already.");
+    public static readonly Problem RoleNotHeld = new("users/role-not-held", 403, "Your role in the organisation does not allow this: admins change what is below owners, owners everything.");
+    public static readonly Problem LastOwner = new("users/last-owner", 409, "This is the last owner of an organisation that others belong to; make another one first, or delete the organisation.");
+    public static readonly Problem InvitationNotFound = new("users/invitation-not-found", 404, "There is no such invitation, or it has expired or was answered.");
+    public static readonly Problem EmailUnconfirmed = new("users/email-unconfirmed", 403, "Confirm your e-mail first: POST /auth/email/verification mails you a link.");
     public static readonly Problem ScopeNotHeld = new("users/scope-not-held", 403, "A key gets no more than its owner and the token it is made with have: leave scopes out, or name fewer.");
     public static readonly Problem TooManyKeys = new("users/too-many-keys", 409, "The account has as many API keys as Users:KeysPerAccount allows; revoke one first.");
     public static readonly Problem SignInTooOld = new("users/sign-in-too-old", 401,

@@ -3,6 +3,7 @@ using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
 using Tandem.Users.MyData;
+using Tandem.Users.Organisations;
 using Tandem.Users.Passkeys;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
@@ -10,7 +11,7 @@ using Tandem.Users.Tokens;
 namespace Tandem.Users;
 
 /// <summary>The accounts and what happens to them.</summary>
-sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable tickets)
+sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable tickets, OrganisationTable organisations)
 {
     /// <summary>Runs before every other: what else a write finds out about the account stays true until it commits, on either engine.</summary>
     public static Sql Locked(long id) => $"update users_accounts set id = id where id = {id} returning id, email, name, created_at, is_active, is_administrator";
@@ -146,7 +147,7 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
     }
 
     /// <returns>False when there is no such account.</returns>
-    /// <exception cref="ProblemException">It is the last active administrator.</exception>
+    /// <exception cref="ProblemException">It is the last active administrator, or the last owner of an organisation that others belong to.</exception>
     public Task<bool> DeleteAsync(long id, DateTime now, Origin origin, CancellationToken ct) => db.InTransactionAsync(tx => DeleteAsync(tx, id, now, origin, null, ct), ct);
 
     /// <inheritdoc cref="DeleteAsync(long, DateTime, Origin, CancellationToken)"/>
@@ -155,6 +156,7 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
         if (await tx.FindAsync<Account>(Locked(id), ct) is not { } account)
             return false;
         await KeepAnAdministratorAsync(tx, account, ct);
+        await organisations.ForgetAsync(tx, id, account.Email, origin, now, ct);
         await trail.AddAsync(tx, AuditEvents.UserDeleted, origin, id, now, reason);
         await sessions.EndAllAsync(tx, id, "deleted", origin, now, ct);
         // They stay until their last token has expired, so that none is let in; who it was is not needed for that.

@@ -11,6 +11,7 @@ using Tandem.Users.Listing;
 using Tandem.Users.Mailing;
 using Tandem.Users.MyData;
 using Tandem.Users.OpenId;
+using Tandem.Users.Organisations;
 using Tandem.Users.Passkeys;
 using Tandem.Users.SecondSteps;
 using Tandem.Users.Tickets;
@@ -52,6 +53,8 @@ public sealed class UsersModule : Module
             module.Services.AddHostedService(p => p.GetRequiredService<SearchFiller>());
         module.Services.AddSingleton<Ownership>();
         module.Services.AddSingleton<Impersonations>();
+        module.Services.AddSingleton<OrganisationTable>();
+        module.Services.AddSingleton<IOrganisations>(p => p.GetRequiredService<OrganisationTable>());
         module.Services.AddSingleton<ImportTable>();
         module.Services.AddSingleton<Passwords>();
         new CommonPasswordCheck(options).CheckSettings();
@@ -134,6 +137,7 @@ public sealed class UsersModule : Module
         routes.MapTokens();
         routes.MapSessions();
         routes.MapImpersonation();
+        routes.MapOrganisations();
         routes.MapKeys();
         routes.MapClients();
         routes.MapRegistration();

@@ -127,6 +127,22 @@ public sealed class UsersOptions
     /// <summary>Mails a person that an administrator acts as him, and why. Default true; the audit trail has it in any case.</summary>
     public bool TellImpersonated { get; set; } = true;
 
+    /// <summary>How many organisations an account may belong to. Default 100; 1 to 10,000.</summary>
+    [Range(1, 10_000)]
+    public int OrganisationsPerAccount { get; set; } = 100;
+
+    /// <summary>How many may belong to an organisation. Default 10,000; 1 to 1,000,000.</summary>
+    [Range(1, 1_000_000)]
+    public int MembersPerOrganisation { get; set; } = 10_000;
+
+    /// <summary>How many invitations of an organisation may wait for an answer. Default 100; 1 to 10,000.</summary>
+    [Range(1, 10_000)]
+    public int InvitationsPerOrganisation { get; set; } = 100;
+
+    /// <summary>How long an invitation waits. Default 7 days; 1 hour to 90 days.</summary>
+    [TimeRange("01:00:00", "90.00:00:00")]
+    public TimeSpan InvitationLifetime { get; set; } = TimeSpan.FromDays(7);
+
     /// <summary>How long the export of a person's data can be downloaded. Default 7 days; 1 hour to 30 days.</summary>
     [TimeRange("01:00:00", "30.00:00:00")]
     public TimeSpan ExportLifetime { get; set; } = TimeSpan.FromDays(7);

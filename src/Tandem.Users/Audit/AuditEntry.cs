@@ -96,6 +96,13 @@ static class AuditEvents
     public const string ClientSignedIn = "client-signed-in";
     public const string TokenExchanged = "token-exchanged";
     public const string CodeReused = "code-reused";
+    public const string OrganisationCreated = "organisation-created";
+    public const string OrganisationChanged = "organisation-changed";
+    public const string OrganisationDeleted = "organisation-deleted";
+    public const string MemberInvited = "member-invited";
+    public const string MemberAdded = "member-added";
+    public const string MemberRoleChanged = "member-role-changed";
+    public const string MemberRemoved = "member-removed";
     public const string SigningKeysMade = "signing-keys-made";
     public const string SigningKeysRevoked = "signing-keys-revoked";
 }

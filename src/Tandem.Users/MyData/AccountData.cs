@@ -28,6 +28,12 @@ sealed class AccountData(Db db, AuditTrail trail, MailSender sender) : IPersonal
             yield return new("sessions_and_keys", session);
         foreach (var consent in await db.ListAsync<HeldConsent>($"select client_id, scopes, given_at from users_consents where account_id = {accountId} order by given_at", cancellationToken))
             yield return new("consents", consent);
+        foreach (var membership in await db.ListAsync<HeldMembership>($"""
+            select m.organisation_id, o.name, m.role, m.created_at from users_members m join users_organisations o on o.id = m.organisation_id where m.account_id = {accountId} order by m.created_at
+            """, cancellationToken))
+            yield return new("organisations", membership);
+        foreach (var invitation in await db.ListAsync<HeldInvitation>($"select id, organisation_id, role, created_at, expires_at from users_invitations where email = {account.Email} order by created_at", cancellationToken))
+            yield return new("invitations", invitation);
         foreach (var step in await db.ListAsync<HeldStep>($"select created_at, confirmed_at from users_totp where account_id = {accountId}", cancellationToken))
             yield return new("authenticator_apps", step);
         foreach (var passkey in await db.ListAsync<HeldPasskey>($"select id, name, created_at, last_used_at from users_passkeys where account_id = {accountId} order by created_at", cancellationToken))
@@ -73,6 +79,10 @@ sealed class AccountData(Db db, AuditTrail trail, MailSender sender) : IPersonal
         DateTime? EndedAt, string? EndReason);
 
     sealed record HeldConsent(string ClientId, string Scopes, DateTime GivenAt);
+
+    sealed record HeldMembership(Guid OrganisationId, string Name, string Role, DateTime CreatedAt);
+
+    sealed record HeldInvitation(Guid Id, Guid OrganisationId, string Role, DateTime CreatedAt, DateTime ExpiresAt);
 
     sealed record HeldStep(DateTime CreatedAt, DateTime? ConfirmedAt);
 

@@ -8,6 +8,7 @@ using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Core.Jobs;
 using Tandem.Users.Audit;
+using Tandem.Users.Organisations;
 using Tandem.Users.SecondSteps;
 
 namespace Tandem.Users.MyData;
@@ -25,7 +26,7 @@ static class MyDataEndpoints
         user.MapGet("export", Download).WithSummary("The export that is ready, as one JSON document").FreshSignIn()
             .Produces(StatusCodes.Status200OK, contentType: "application/json").Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.Impersonated, UserProblems.NoExport);
         user.MapPost("erasure", Erase).WithSummary("Erase all that is held on a person and delete the account, as a job").FreshSignIn()
-            .Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.Impersonated, UserProblems.NotFound, UserProblems.LastAdministrator);
+            .Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.Impersonated, UserProblems.NotFound, UserProblems.LastAdministrator, UserProblems.LastOwner);
     }
 
     static async Task<Results<Accepted<JobView>, ProblemResult>> Export(long id, Caller caller, Origin origin, Db db, UserTable users, IJobQueue queue, IRateLimits limits, HttpContext context, CancellationToken ct)
@@ -63,6 +64,7 @@ static class MyDataEndpoints
         {
             if (await tx.FindAsync<Account>(UserTable.Locked(id), ct) is { } account)
                 await UserTable.KeepAnAdministratorAsync(tx, account, ct);
+            await OrganisationTable.KeepOwnersAsync(tx, id, ct);
         }, ct);
         return await AcceptAsync(new EraseAccount(id, origin), id, db, queue, ct);
     }

@@ -1,12 +1,14 @@
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Tandem.Core;
 using Tandem.Users.OpenId;
+using Tandem.Users.Organisations;
 using Tandem.Users.Passkeys;
 
 namespace Tandem.Users.Tickets;
 
 /// <summary>Deletes what waited for somebody and has expired, once a minute.</summary>
-sealed class TicketSweep(TicketTable tickets, PasskeyTable passkeys, PushedRequests pushed, DeviceCodes devices, ILogger<TicketSweep> logger) : BackgroundService
+sealed class TicketSweep(TicketTable tickets, PasskeyTable passkeys, PushedRequests pushed, DeviceCodes devices, OrganisationTable organisations, TimeProvider clock, ILogger<TicketSweep> logger) : BackgroundService
 {
     protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
         Rounds.RunAsync(TimeSpan.FromMinutes(1), SweepAsync, logger.TicketsNotSwept, logger.TicketsSweptAgain, stoppingToken);
@@ -17,5 +19,6 @@ sealed class TicketSweep(TicketTable tickets, PasskeyTable passkeys, PushedReque
         await passkeys.SweepAsync(ct);
         await pushed.SweepAsync(ct);
         await devices.SweepAsync(ct);
+        await organisations.SweepAsync(clock.UtcNow(), ct);
     }
 }

@@ -78,6 +78,8 @@ public sealed record InvoiceWritten(long InvoiceId, long UserId);
 [Job("invoices.send")]
 public sealed record SendInvoice(long InvoiceId);
 
+public sealed record Limit(Guid OrganisationId, decimal MaxTotal);
+
 public sealed record NewInvoice([property: Range(0.01, 1_000_000)] decimal Total);
 
 static class InvoiceEndpoints
@@ -90,6 +92,7 @@ static class InvoiceEndpoints
         var invoices = routes.MapGroup("/invoices").WithTags("Invoices");
         invoices.MapPost("", Add).Answers(TooMuch);
         invoices.MapGet("{id:long}", Get).Answers(NotFound);
+        invoices.MapGet("limits/{organisation}", Limits).RequireOrganisationRole(OrganisationRole.Admin);
     }
 
     static async Task<Results<Created<Invoice>, ProblemResult>> Add(NewInvoice body, Caller caller, InvoiceTable invoices, InvoicesOptions options, CancellationToken ct)
@@ -99,6 +102,9 @@ static class InvoiceEndpoints
         var invoice = await invoices.AddAsync(caller.AccountId, body.Total, ct);
         return TypedResults.Created($"/invoices/{invoice.Id}", invoice);
     }
+
+    // The organisation's admins and owners alone get here.
+    static Ok<Limit> Limits(Guid organisation, InvoicesOptions options) => TypedResults.Ok(new Limit(organisation, options.MaxTotal));
 
     static async Task<Results<Ok<Invoice>, ProblemResult>> Get(long id, Caller caller, InvoiceTable invoices, CancellationToken ct) =>
         await invoices.FindAsync(id, ct) is { } invoice && (caller.IsAdministrator || invoice.UserId == caller.AccountId)

@@ -25,6 +25,7 @@ public sealed partial class SnippetTests
     [Theory]
     [InlineData("audit", 5)]
     [InlineData("sessions", 3)]
+    [InlineData("organisations", 2)]
     [InlineData("api-keys", 3)]
     [InlineData("my-data", 2)]
     [InlineData("passkeys", 3)]

@@ -5,12 +5,14 @@ using System.Text;
 using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
+using Tandem.Core.Contracts;
 using Tandem.Core.Data;
 using Tandem.Core.Jobs;
 using Tandem.Tests.Users.OpenId;
 using Tandem.Users;
 using Tandem.Users.Audit;
 using Tandem.Users.OpenId;
+using Tandem.Users.Organisations;
 using Tandem.Users.Tokens;
 using SignIn = Tandem.Tests.Users.OpenId.SignIn;
 
@@ -105,6 +107,20 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
         GET /register/{id}                                     401
         PUT /register/{id}                                     401
         DELETE /register/{id}                                  401
+        POST /organisations                                    401 201 201 403 401 403 403 201
+        GET /organisations                                     401 200 200 200 401 200 200 200
+        GET /organisations/{id}                                401 404 200 200 401 200 200 200
+        PATCH /organisations/{id}                              401 404 200 200 401 200 200 200
+        DELETE /organisations/{id}                             401 404 204 204 401 204 204 204
+        GET /organisations/{id}/members                        401 404 200 200 401 200 200 200
+        PUT /organisations/{id}/members/{user}                 401 404 204 204 401 204 204 204
+        DELETE /organisations/{id}/members/{user}              401 404 204 204 401 204 204 204
+        POST /organisations/{id}/invitations                   401 404 201 201 401 201 201 201
+        GET /organisations/{id}/invitations                    401 404 200 200 401 200 200 200
+        DELETE /organisations/{id}/invitations/{invitation}    401 404 204 204 401 204 204 204
+        GET /invitations                                       401 200 200 403 401 403 403 200
+        POST /invitations/{id}/acceptance                      401 404 200 403 401 403 403 404
+        DELETE /invitations/{id}                               401 404 204 403 401 403 403 404
         GET /audit                                             401 403 403 403 401 403 200 200
         GET /events/consumers                                  401 403 403 403 401 403 403 200
         GET /events/parked                                     401 403 403 403 401 403 403 200
@@ -141,6 +157,10 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
         ["PATCH /clients/{id}"] = _ => Json(new { name = "Mallory's shop" }),
         ["POST /register"] = _ => Json(new { redirect_uris = new[] { OpenIdClients.Callback } }),
         ["PUT /register/{id}"] = _ => Json(new { redirect_uris = new[] { OpenIdClients.Callback } }),
+        ["POST /organisations"] = _ => Json(new { slug = $"o{Guid.NewGuid():n}", name = "The shop" }),
+        ["PATCH /organisations/{id}"] = _ => Json(new { name = "Mallory's" }),
+        ["PUT /organisations/{id}/members/{user}"] = _ => Json(new { role = "admin" }),
+        ["POST /organisations/{id}/invitations"] = _ => Json(new { email = TestUsers.NewEmail() }),
         ["POST /items"] = _ => Json(new { name = "Lamp", price = 1 }),
         ["PATCH /items/{id}"] = _ => Json(new { name = "Chair" }),
         ["PUT /items/{id}"] = _ => Json(new { name = "Chair", price = 2 }),
@@ -284,6 +304,9 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
 
         public string OwnerToken => _owner.Token;
 
+        long _member;
+        Guid _invitation;
+
         public TestClient Shop => _program.Shop;
 
         /// <summary>What nobody else may see.</summary>
@@ -344,13 +367,36 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
                 "clients" or "register" when path.Contains('{') => await AddClientAsync(),
                 "jobs" when path.Contains('{') => await AddJobAsync(),
                 "items" when path.Contains('{') => await AddItemAsync(),
+                "organisations" when path.Contains('{') => await AddOrganisationAsync(_owner.Id),
+                "invitations" when path.Contains('{') => await InviteAsync(),
                 _ => "",
             };
             if (path.Contains("{event_id}", StringComparison.Ordinal))
                 await SetAsideAsync();
             if (operation is "DELETE /auth/totp" or "POST /auth/recovery-codes")
                 await AddAppAsync();
-            return path.Replace("{id}", id).Replace("{key}", $"{_key}").Replace("{consumer}", "somebody").Replace("{event_id}", $"{_event}").Replace("{name}", "iris").Replace("{client_id}", "me");
+            return path.Replace("{id}", id).Replace("{key}", $"{_key}").Replace("{consumer}", "somebody").Replace("{event_id}", $"{_event}").Replace("{name}", "iris").Replace("{client_id}", "me")
+                .Replace("{user}", $"{_member}").Replace("{invitation}", $"{_invitation}");
+        }
+
+        /// <summary>With a member and somebody who is invited.</summary>
+        async Task<string> AddOrganisationAsync(long ownerId)
+        {
+            var (organisations, now) = (_program.App.Services.GetRequiredService<OrganisationTable>(), DateTime.UtcNow);
+            var made = await organisations.AddAsync(new NewOrganisation($"o{Guid.NewGuid():n}", "Shop"), ownerId, Origin.Operator, now, Ct);
+            _member = (await AddAsync(_program, Role.Person)).Id;
+            await organisations.SetAsync(made.Id, _member, OrganisationRole.Member, _ => Task.FromResult<OrganisationRole?>(null), Origin.Operator, now, Ct);
+            _invitation = (await organisations.InviteAsync(made, TestUsers.NewEmail(), OrganisationRole.Member, _ => Task.FromResult<OrganisationRole?>(null), Origin.Operator, now, Ct)).Id;
+            return $"{made.Id}";
+        }
+
+        /// <summary>The owner, to somebody else's organisation.</summary>
+        async Task<string> InviteAsync()
+        {
+            var (organisations, now) = (_program.App.Services.GetRequiredService<OrganisationTable>(), DateTime.UtcNow);
+            var made = await organisations.AddAsync(new NewOrganisation($"o{Guid.NewGuid():n}", "Shop"), (await AddAsync(_program, Role.Person)).Id, Origin.Operator, now, Ct);
+            await _program.App.Db.ExecuteAsync($"update users_accounts set email_verified_at = {now} where id = {_owner.Id}", Ct);
+            return $"{(await organisations.InviteAsync(made, _owner.Email, OrganisationRole.Member, _ => Task.FromResult<OrganisationRole?>(null), Origin.Operator, now, Ct)).Id}";
         }
 
         async Task<string> AddClientAsync()
