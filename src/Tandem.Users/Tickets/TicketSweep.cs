@@ -2,11 +2,12 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Tandem.Users.OpenId;
 using Tandem.Users.Passkeys;
+using Tandem.Users.Upstream;
 
 namespace Tandem.Users.Tickets;
 
 /// <summary>Deletes what waited for somebody and has expired, once a minute.</summary>
-sealed class TicketSweep(TicketTable tickets, PasskeyTable passkeys, PushedRequests pushed, DeviceCodes devices, ILogger<TicketSweep> logger) : BackgroundService
+sealed class TicketSweep(TicketTable tickets, PasskeyTable passkeys, PushedRequests pushed, DeviceCodes devices, UpstreamLogins upstream, ILogger<TicketSweep> logger) : BackgroundService
 {
     protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
         Rounds.RunAsync(TimeSpan.FromMinutes(1), SweepAsync, logger.TicketsNotSwept, logger.TicketsSweptAgain, stoppingToken);
@@ -17,5 +18,6 @@ sealed class TicketSweep(TicketTable tickets, PasskeyTable passkeys, PushedReque
         await passkeys.SweepAsync(ct);
         await pushed.SweepAsync(ct);
         await devices.SweepAsync(ct);
+        await upstream.SweepAsync(ct);
     }
 }
