@@ -89,6 +89,9 @@ static partial class Log
     [LoggerMessage(2063, LogLevel.Information, "Signing keys are looked after again")]
     public static partial void SigningKeysKeptAgain(this ILogger logger);
 
+    [LoggerMessage(2090, LogLevel.Warning, "A sign-in by the provider {Provider} came to nothing: {Reason} ({Detail}) {Error}")]
+    public static partial void UpstreamFailed(this ILogger logger, string provider, string reason, string detail, string? error);
+
     [LoggerMessage(2064, LogLevel.Warning, "The second step of account {AccountId} cannot be opened with key {KeyId}, which goes; \"tandem user second-step-off\" lets its owner in")]
     public static partial void SecondStepNotOpened(this ILogger logger, long accountId, string keyId);
 }

@@ -8,6 +8,7 @@ using Tandem.Users.Mailing;
 using Tandem.Users.Passkeys;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
+using Tandem.Users.Upstream;
 
 namespace Tandem.Users;
 
@@ -111,13 +112,15 @@ sealed class Ownership(Db db, Sessions sessions, AuditTrail trail, TicketTable t
     bool Verifies => options.Verification(mail) != EmailVerification.Off;
 
     /// <summary>
-    /// Whoever made an account without having shown that its mailbox is his may have been somebody else, waiting for the owner to come: beside his password, sessions and keys his second step and his passkeys go, the change
+    /// Whoever made an account without having shown that its mailbox is his may have been somebody else, waiting for the owner to come: beside his password, sessions and keys his second step, his passkeys and his logins elsewhere go, the change
     /// to an e-mail of his that still waits for its link, and what he has allowed to clients.
     /// </summary>
     async Task PutOutAsync(Transaction tx, long id, Origin origin, DateTime now)
     {
         if (await PasskeyTable.ForgetAsync(tx, id) is > 0 and var passkeys)
             await trail.AddAsync(tx, AuditEvents.PasskeyRemoved, origin, id, now, Unproved, times: passkeys);
+        if (await UpstreamLogins.ForgetAsync(tx, id) is > 0 and var logins)
+            await trail.AddAsync(tx, AuditEvents.UpstreamRemoved, origin, id, now, Unproved, times: logins);
         if (await UserTable.ForgetAsync(tx, id))
             await trail.AddAsync(tx, AuditEvents.SecondStepOff, origin, id, now, Unproved);
     }

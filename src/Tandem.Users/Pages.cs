@@ -93,7 +93,8 @@ static class Pages
         input { box-sizing: border-box; width: 100%; padding: .5rem; font: inherit; border: 1px solid #767676; border-radius: .25rem; }
         input[aria-invalid] { border-color: #c00; }
         button { margin: 1.5rem .5rem 0 0; padding: .6rem 1.25rem; font: inherit; font-weight: 600; color: #fff; background: #14507a; border: 1px solid #14507a; border-radius: .25rem; cursor: pointer; }
-        button.second { color: inherit; background: transparent; border-color: #767676; }
+        a.button { display: inline-block; margin: .5rem 0 0; padding: .6rem 1.25rem; font-weight: 600; color: #fff; background: #14507a; border: 1px solid #14507a; border-radius: .25rem; text-decoration: none; }
+        button.second, a.second { color: inherit; background: transparent; border-color: #767676; }
         :focus-visible { outline: 3px solid light-dark(#14507a, #8cc4ee); outline-offset: 2px; }
         .wrong { margin: .25rem 0 0; color: light-dark(#a40000, #ff9a9a); }
         pre { overflow-x: auto; padding: .75rem; background: light-dark(#f0f0f0, #262626); border-radius: .25rem; }

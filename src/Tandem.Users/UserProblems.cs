@@ -51,6 +51,11 @@ static class UserProblems
     public static readonly Problem TooManyPasskeys = new("users/too-many-passkeys", 409, "The account has as many passkeys as Users:PasskeysPerAccount allows; remove one first.");
     public static readonly Problem LastWayIn = new("users/last-way-in", 409, "The account has no password, and this is its last passkey: add another one, or set a password first (PUT /auth/password).");
     public static readonly Problem NoPasskeyDomain = new("users/no-passkey-domain", 409, "Browsers keep passkeys for names, not for addresses: set Users:PublicUrl or Users:PasskeyDomain to a name.");
+    public static readonly Problem UpstreamNotFound = new("users/upstream-not-found", 404, "No provider of this name is set up here.");
+    public static readonly Problem UpstreamRefused = new("users/upstream-refused", 400, "The sign-in by another provider came to nothing; begin again.");
+    public static readonly Problem UpstreamUnavailable = new("users/upstream-unavailable", 502, "The provider cannot be asked, or its answer cannot be used; try again later.");
+    public static readonly Problem UpstreamTaken = new("users/upstream-taken", 409, "This login opens another account here already; remove it there first.");
+    public static readonly Problem UpstreamLoginNotFound = new("users/upstream-login-not-found", 404, "Login not found; it may have been removed already.");
     public static readonly Problem EmailNotVerified = new("users/email-not-verified", 403, "Confirm your e-mail first, with the link that was mailed to it; POST /auth/email/verification has another one sent.");
     public static readonly Problem LinkInvalid = new("users/link-invalid", 400, "The link does not work, or no longer: it works once, and not for long. Ask for a new one.");
     public static readonly Problem NoExport = new("users/no-export", 404, "No export of this account is ready: POST to the same address starts one, and GET /jobs/{id} tells how far it is.");

@@ -2,11 +2,13 @@ using Tandem.Core.Contracts;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.Hashes;
 using Tandem.Users.MyData;
 using Tandem.Users.Organisations;
 using Tandem.Users.Passkeys;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
+using Tandem.Users.Upstream;
 
 namespace Tandem.Users;
 
@@ -57,6 +59,17 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
             await tickets.AskAsync(tx, TicketPurpose.Verify, account.Email, account.Id, request, null);
         return new Registered(account, hash);
     }, ct);
+
+    /// <summary>Makes an account without a password for somebody whose e-mail was shown to be his own elsewhere.</summary>
+    /// <returns>Its id; null when the e-mail is taken.</returns>
+    public async Task<long?> AddVerifiedAsync(Transaction tx, string email, string name, DateTime now, Origin origin, string reason)
+    {
+        if (await InsertAsync(tx, new NewUser(email, name, ""), StoredHash.None, Role.Person, now, origin, reason) is not { } account)
+            return null;
+        await tx.ExecuteAsync($"update users_accounts set email_verified_at = {now} where id = {account.Id}", CancellationToken.None);
+        await trail.AddAsync(tx, AuditEvents.EmailVerified, origin, account.Id, now, reason);
+        return account.Id;
+    }
 
     async Task<Account?> InsertAsync(Transaction tx, NewUser user, string hash, Role role, DateTime now, Origin origin, string? reason)
     {
@@ -168,13 +181,14 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
         return true;
     }
 
-    /// <summary>Removes what belongs to an account beside its sessions: the second step, passkeys, what was mailed, what clients were allowed.</summary>
+    /// <summary>Removes what belongs to an account beside its sessions: the second step, passkeys, logins elsewhere, what was mailed, what clients were allowed.</summary>
     /// <returns>True when the second step was on.</returns>
     public static async Task<bool> ForgetAsync(Transaction tx, long id)
     {
         await tx.ExecuteAsync($"delete from users_consents where account_id = {id}", CancellationToken.None);
         await TicketTable.DropAsync(tx, id);
         await PasskeyTable.ForgetAsync(tx, id);
+        await UpstreamLogins.ForgetAsync(tx, id);
         return await ForgetSecondStepAsync(tx, id);
     }
 

@@ -16,6 +16,7 @@ using Tandem.Users.Passkeys;
 using Tandem.Users.SecondSteps;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
+using Tandem.Users.Upstream;
 
 namespace Tandem.Users;
 
@@ -45,6 +46,10 @@ public sealed class UsersModule : Module
             throw new ConfigurationException($"Users:KeyLifetime ({options.KeyLifetime}) must not be above Users:MaxKeyLifetime ({options.MaxKeyLifetime}).");
         if (options.SigningKeyLifetime != TimeSpan.Zero && options.SigningKeyLifetime < TimeSpan.FromDays(1))
             throw new ConfigurationException($"Users:SigningKeyLifetime must be 0 or at least a day (1.00:00:00); it is {options.SigningKeyLifetime}.");
+        foreach (var (name, provider) in options.Upstream)
+            provider.Check(name);
+        if (options.Upstream.Values.GroupBy(p => p.Issuer).FirstOrDefault(g => g.Count() > 1) is { } twice)
+            throw new ConfigurationException($"Users:Upstream names the issuer \"{twice.Key}\" twice; a login of it could not be told apart.");
         module.Services.AddSingleton<UserTable>();
         module.Services.AddSingleton<AccountList>();
         module.Services.AddSingleton<AccountSearch>();
@@ -99,6 +104,9 @@ public sealed class UsersModule : Module
         module.Services.AddSingleton<SecondStep>();
         module.Services.AddSingleton<Ceremonies>();
         module.Services.AddSingleton<PasskeyTable>();
+        module.Services.AddSingleton<Providers>();
+        module.Services.AddSingleton<UpstreamLogins>();
+        module.Services.AddSingleton<UpstreamPages>();
         module.Job<MailTicket, TicketMailer>();
         if (module.IsServed)
             module.Services.AddHostedService<TicketSweep>();
@@ -148,6 +156,7 @@ public sealed class UsersModule : Module
         routes.MapSecondSteps();
         routes.MapMyData();
         routes.MapPasskeys();
+        routes.MapUpstream();
         routes.MapAudit();
         if (routes.ServiceProvider.GetRequiredService<MailOptions>() is { OutboxPage: true, Host: null })
             routes.MapOutbox();

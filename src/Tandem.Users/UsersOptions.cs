@@ -2,6 +2,7 @@ using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using Tandem.Core.Configuration;
 using Tandem.Users.Mailing;
+using Tandem.Users.Upstream;
 
 namespace Tandem.Users;
 
@@ -166,6 +167,20 @@ public sealed class UsersOptions
     /// <summary>How many passkeys an account may have. Default 20; 0: none can be added.</summary>
     [Range(0, 100)]
     public int PasskeysPerAccount { get; set; } = 20;
+
+    /// <summary>Other providers of OpenID Connect whose logins open accounts here, by a name that is a part of addresses: /auth/upstream/{name}/callback is where they send people back to; see docs/guide/upstream-login.md. Default none.</summary>
+    public Dictionary<string, ProviderOptions> Upstream { get; set; } = [];
+
+    /// <summary>The environment writes names in capitals, addresses do not.</summary>
+    internal IEnumerable<(string Name, ProviderOptions Provider)> Providers => Upstream.Select(u => (u.Key.ToLowerInvariant(), u.Value));
+
+    internal (string Name, string Title)? ProviderOf(string issuer)
+    {
+        foreach (var (name, provider) in Providers)
+            if (provider.Issuer == issuer)
+                return (name, provider.Title ?? name);
+        return null;
+    }
 
     /// <summary>What browsers call the relying party; null: there is no name, and so there are no passkeys.</summary>
     internal string? PasskeyHost => (PasskeyDomain ?? new Uri(PublicUrl ?? Issuer).IdnHost).ToLowerInvariant() is var host && Uri.CheckHostName(host) == UriHostNameType.Dns ? host : null;

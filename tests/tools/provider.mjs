@@ -1,5 +1,5 @@
 // The control: another OpenID Connect provider, for openid.mjs. What fails with both is wrong with the script, what fails with ours alone is wrong with ours.
-//   node provider.mjs < {"client_id", "client_secret", "redirect_uri", "email"}
+//   node provider.mjs < {"client_id", "client_secret", "redirect_uri", "email", "port"}
 // Prints its issuer, and serves until it is killed.
 import { generateKeyPairSync } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -13,7 +13,7 @@ const as = JSON.parse(readFileSync(0, "utf8"));
 const key = { ...generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" }), alg: "ES256", use: "sig", kid: "control" };
 
 const server = createServer();
-server.listen(0, "127.0.0.1", () => {
+server.listen(as.port ?? 0, "127.0.0.1", () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
   const provider = new Provider(issuer, {
     clients: [{

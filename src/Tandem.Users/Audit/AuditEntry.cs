@@ -78,6 +78,8 @@ static class AuditEvents
     public const string PasskeyRenamed = "passkey-renamed";
     public const string PasskeyRemoved = "passkey-removed";
     public const string PasskeyBehind = "passkey-behind";
+    public const string UpstreamAdded = "upstream-login-added";
+    public const string UpstreamRemoved = "upstream-login-removed";
     public const string SignedIn = "signed-in";
     public const string Impersonated = "impersonated";
     public const string SignInFailed = "sign-in-failed";

@@ -38,6 +38,8 @@ sealed class AccountData(Db db, AuditTrail trail, MailSender sender) : IPersonal
             yield return new("authenticator_apps", step);
         foreach (var passkey in await db.ListAsync<HeldPasskey>($"select id, name, created_at, last_used_at from users_passkeys where account_id = {accountId} order by created_at", cancellationToken))
             yield return new("passkeys", passkey);
+        foreach (var login in await db.ListAsync<HeldLogin>($"select id, issuer, subject, email, created_at, last_used_at from users_upstream_logins where account_id = {accountId} order by created_at, id", cancellationToken))
+            yield return new("logins_elsewhere", login);
         foreach (var ticket in await db.ListAsync<HeldTicket>($"""
             select purpose, email, address, user_agent, created_at, expires_at from users_tickets where account_id = {accountId} order by created_at
             """, cancellationToken))
@@ -87,6 +89,8 @@ sealed class AccountData(Db db, AuditTrail trail, MailSender sender) : IPersonal
     sealed record HeldStep(DateTime CreatedAt, DateTime? ConfirmedAt);
 
     sealed record HeldPasskey(Guid Id, string Name, DateTime CreatedAt, DateTime? LastUsedAt);
+
+    sealed record HeldLogin(Guid Id, string Issuer, string Subject, string? Email, DateTime CreatedAt, DateTime? LastUsedAt);
 
     sealed record HeldTicket(string Purpose, string? Email, string? Address, string? UserAgent, DateTime CreatedAt, DateTime ExpiresAt);
 }

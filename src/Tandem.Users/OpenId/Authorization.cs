@@ -104,6 +104,8 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
             action = "";
 
         var (session, page) = await pages.AnswerAsync(http, client, action, form);
+        if (HttpMethods.IsGet(http.Request.Method) && !request.HasPromptValue(PromptValues.None))
+            page = pages.Waiting(http);
         if (page is not null)
         {
             await ShowAsync(context, page, []);
@@ -206,12 +208,26 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
             <form method="post" action="authorize">
             {Carry(context.Request, without)}{Pages.Hidden("form_token", browsers.FormToken(http))}{page.Form}
             </form>
+            {(page.IsSignIn ? pages.Upstreams("authorize" + QueryOf(context.Request)) : "")}
             """, context.Request.RedirectUri, page.Script).ExecuteAsync(http);
         context.HandleRequest();
     }
 
-    static string Carry(OpenIddictRequest request, string[] without) => string.Concat((request.RequestUri is { Length: > 0 } ? CarriedPushed : Carried).Except(without)
-        .Select(name => (string?)request[name] is { Length: > 0 } value ? Pages.Hidden(name, value) : ""));
+    static string Carry(OpenIddictRequest request, string[] without) => string.Concat(PartsOf(request).Where(p => !without.Contains(p.Key)).Select(p => Pages.Hidden(p.Key, p.Value)));
+
+    static IEnumerable<KeyValuePair<string, string>> PartsOf(OpenIddictRequest request)
+    {
+        foreach (var name in request.RequestUri is { Length: > 0 } ? CarriedPushed : Carried)
+            if ((string?)request[name] is { Length: > 0 } value)
+                yield return KeyValuePair.Create(name, value);
+    }
+
+    /// <summary>The request for somebody who comes back signed in: what asked for that is done by then.</summary>
+    static string QueryOf(OpenIddictRequest request) => QueryString.Create(PartsOf(request).Where(p => p.Key != Parameters.MaxAge)
+        .Select(p => KeyValuePair.Create(p.Key, p.Key == Parameters.Prompt ? WithoutSignIn(p.Value) : p.Value)).Where(p => p.Value is not null)).Value ?? "";
+
+    /// <returns>What of a prompt is still to be done once somebody has signed in; null: nothing.</returns>
+    public static string? WithoutSignIn(string? prompt) => prompt?.Split(' ').Contains(PromptValues.Consent) == true ? PromptValues.Consent : null;
 
     /// <summary>Says what is wrong to whoever is in front of it, unless it may be said to the client.</summary>
     public static async ValueTask WriteAsync(ApplyAuthorizationResponseContext context)

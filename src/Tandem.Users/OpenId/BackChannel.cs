@@ -60,7 +60,7 @@ sealed class BackChannel(UsersOptions options) : IDisposable
     static readonly TimeSpan Timeout = TimeSpan.FromSeconds(10);
 
     // Made for the first who wants it: most programs have no such client.
-    readonly Lazy<HttpClient> _http = new(() => Make(options.CallPrivateAddresses));
+    readonly Lazy<HttpClient> _http = new(() => new HttpClient(Handler(_ => options.CallPrivateAddresses)) { Timeout = System.Threading.Timeout.InfiniteTimeSpan });
 
     /// <returns>HTTP status.</returns>
     /// <exception cref="HttpRequestException">It cannot be reached, or is at an address that is not called (<see cref="RefusedAddressException"/>).</exception>
@@ -81,7 +81,9 @@ sealed class BackChannel(UsersOptions options) : IDisposable
         }
     }
 
-    static HttpClient Make(bool isPrivateCalled) => new(new SocketsHttpHandler
+    /// <summary>For whoever calls an address that somebody else has said.</summary>
+    /// <param name="isPrivateCalled">May a host be one of the own network or machine?</param>
+    public static SocketsHttpHandler Handler(Func<string, bool> isPrivateCalled) => new()
     {
         AllowAutoRedirect = false,
         UseCookies = false,
@@ -93,7 +95,7 @@ sealed class BackChannel(UsersOptions options) : IDisposable
         {
             var host = context.DnsEndPoint.Host;
             var addresses = await Dns.GetHostAddressesAsync(host, ct);
-            var allowed = Array.FindAll(addresses, a => IsCalled(a, isPrivateCalled));
+            var allowed = Array.FindAll(addresses, a => IsCalled(a, isPrivateCalled(host)));
             if (allowed.Length == 0)
                 throw new RefusedAddressException($"{host} is at {string.Join(", ", addresses.AsEnumerable())}, which is not called; see Users:CallPrivateAddresses");
             var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
@@ -108,9 +110,6 @@ sealed class BackChannel(UsersOptions options) : IDisposable
                 throw;
             }
         },
-    })
-    {
-        Timeout = System.Threading.Timeout.InfiniteTimeSpan,
     };
 
     /// <summary>May this address be called?</summary>

@@ -24,7 +24,11 @@ sealed class DevicePages(ClientTable clients, DeviceCodes codes, Browsers browse
     static readonly ProblemResult Stale = Problem.Of(HttpProblems.BadRequest, "This page had been open for too long, or came from another window. Please begin again.");
 
     /// <summary>The page of the address that a device shows. With a code in the address it is filled in, and not yet used: the person is to compare it.</summary>
-    public Task ShowAsync(HttpContext http) => ShowAsync(http, CodePage(Short(http.Request.Query["user_code"]), null), "");
+    public Task ShowAsync(HttpContext http)
+    {
+        var code = Short(http.Request.Query["user_code"]);
+        return ShowAsync(http, pages.Waiting(http) ?? CodePage(code, null), code);
+    }
 
     /// <summary>Answers a button of one of the pages.</summary>
     public async Task AnswerAsync(HttpContext http)
@@ -112,6 +116,7 @@ sealed class DevicePages(ClientTable clients, DeviceCodes codes, Browsers browse
             {(page.Refusal is { } refusal ? $"<p role=\"alert\" class=\"wrong\" id=\"wrong\">{Pages.Encode(refusal.Detail)}</p>" : "")}
             {page.Text}
             {form}
+            {(page.IsSignIn ? pages.Upstreams("device" + QueryString.Create("user_code", code).Value) : "")}
             """).ExecuteAsync(http);
     }
 

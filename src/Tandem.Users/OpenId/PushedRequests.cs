@@ -80,6 +80,21 @@ sealed class PushedRequests(Db db, Browsers browsers, TimeProvider clock)
         await db.ExecuteAsync($"update users_pushed_requests set browser_digest = {Secret.Digest(browsers.FormToken(http))}, request = {request.ToJsonString()} where digest = {digest}", ct);
     }
 
+    /// <summary>Says that the browser that a request belongs to has signed in on the way, and so has another cookie. What asked for that sign-in is done.</summary>
+    /// <param name="before">The digest of what its cookie showed before.</param>
+    public async Task SignedInAsync(HttpContext http, string requestUri, string before, CancellationToken ct)
+    {
+        if (!requestUri.StartsWith(RequestUris.Prefixes.Generic, StringComparison.Ordinal))
+            return;
+        var digest = DigestOf(requestUri);
+        if (await db.FindAsync<string>($"select request from users_pushed_requests where digest = {digest} and browser_digest = {before}", ct) is not { } text || JsonNode.Parse(text) is not JsonObject request)
+            return;
+        request.Remove(Parameters.MaxAge);
+        if (request.Remove(Parameters.Prompt, out var prompt) && Authorization.WithoutSignIn((string?)prompt) is { } rest)
+            request[Parameters.Prompt] = rest;
+        await db.ExecuteAsync($"update users_pushed_requests set browser_digest = {Secret.Digest(browsers.FormToken(http))}, request = {request.ToJsonString()} where digest = {digest} and browser_digest = {before}", ct);
+    }
+
     /// <returns>False when it was answered before.</returns>
     public async Task<bool> UseUpAsync(string requestUri, CancellationToken ct) =>
         await db.ExecuteAsync($"delete from users_pushed_requests where digest = {DigestOf(requestUri)}", ct) == 1;

@@ -117,8 +117,17 @@ sealed class SignInPages(SignIns signIns, SecondStep secondStep, TicketTable tic
             """)
         {
             Script = options.PasskeyHost is null ? null : PasskeyScript.Text,
+            IsSignIn = true,
         };
     }
+
+    /// <summary>The other providers that somebody may sign in with. They are links: a form may only lead where the page's policy says, and nobody knows where a provider sends people on to.</summary>
+    /// <param name="to">Where the sign-in goes on, an address of this server without the slash in front.</param>
+    public string Upstreams(string to) => string.Concat(options.Providers.Select(p =>
+        $"<p><a class=\"button second\" href=\"auth/upstream/{p.Name}?to={Uri.EscapeDataString(to)}\">Continue with {Encode(p.Provider.Title ?? p.Name)}</a></p>\n"));
+
+    /// <returns>The page for a sign-in that waits for its second step and was begun elsewhere; null: none does.</returns>
+    public FormPage? Waiting(HttpContext http) => Short(http.Request.Query["handle"]) is { Length: > 0 } handle && options.Upstream.Count > 0 ? SecondStepOf(handle, null) : null;
 
     static FormPage SecondStepOf(string handle, ProblemResult? wrong) => new(wrong, "Enter a code",
         "<p>Your account has a second step. Enter the code that your authenticator app shows, or one of your recovery codes.</p>", $"""
@@ -152,6 +161,9 @@ sealed record FormPage(int Status, string Title, string Text, string Form)
 
     /// <summary>The page's script; null: none.</summary>
     public string? Script { get; init; }
+
+    /// <summary>Other ways to sign in stand below it.</summary>
+    public bool IsSignIn { get; init; }
 
     /// <summary>Said at the top.</summary>
     public ProblemResult? Refusal { get; init; }

@@ -68,7 +68,7 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
             insert into users_sessions (id, account_id, scopes, methods, address, user_agent, generation, rotated_at, created_at, authenticated_at, last_used_at, expires_at, access_until)
             values ({id}, {accountId}, {scopes}, {methods}, {address}, {origin.UserAgent}, 0, {now}, {now}, {now}, {now}, {now + options.RefreshTokenLifetime}, {now + accessLifetime + Margin})
             """, CancellationToken.None);
-        await trail.AddAsync(tx, AuditEvents.SignedIn, methods is null ? origin : origin.As(accountId, id), accountId, now, methods is null or Methods.Password ? null : $"by {methods}", subjectPart: id);
+        await trail.AddAsync(tx, AuditEvents.SignedIn, methods is null ? origin : origin.As(accountId, id), accountId, now, methods is null or Methods.Password ? null : $"by {methods.Replace(':', ' ')}", subjectPart: id);
         return new Session(id, accountId, 0, account.IsAdministrator, scopes, now, methods);
     }
 
@@ -242,6 +242,9 @@ static class Methods
 
     /// <summary>Has the device, and whatever opens it: the second step is in it.</summary>
     public const string Passkey = "passkey";
+
+    /// <summary>A login at another provider, whose name follows. How it was shown there is not known here: it is one step.</summary>
+    public const string Upstream = "upstream:";
 
     public static string Add(string? first, string second) => $"{first} {second}".Trim();
 

@@ -84,6 +84,19 @@ sealed class SignIns(Db db, UserTable users, Ownership ownership, Passwords pass
             ? await sessions.SignInAsync(new Proof(account, Methods.Passkey), address, origin, clock.UtcNow(), ct)
             : Nothing);
 
+    /// <summary>By a login at another provider, which was looked at before.</summary>
+    /// <param name="account">That it opens.</param>
+    /// <param name="provider">Its name.</param>
+    /// <exception cref="ProblemException">The account is not there or not active.</exception>
+    public async Task<SignIn> ByUpstreamAsync(long account, string provider, HttpContext http)
+    {
+        var origin = Origin.Of(http);
+        if (await sessions.SignInAsync(new Proof(account, Methods.Upstream + provider), ClientAddress.Of(http), origin, clock.UtcNow(), http.RequestAborted) is var signIn && signIn != Nothing)
+            return signIn;
+        failures.Add(account, origin, "not active");
+        throw new ProblemException(UserProblems.InvalidGrant, "The account is not active.");
+    }
+
     /// <summary>Goes on with a sign-in that waits for its second step.</summary>
     /// <inheritdoc cref="ByEmailCodeAsync" path="/exception"/>
     public Task<SignIn> BySecondStepAsync(string handle, string code, HttpContext http) => ByCodeAsync(UserProblems.WrongCode, "wrong code", http,

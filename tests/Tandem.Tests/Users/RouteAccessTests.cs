@@ -74,6 +74,9 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
         POST /auth/passkeys/options                            401 200 200 403 401 403 403 200
         PATCH /auth/passkeys/{id}                              401 404 200 403 401 403 403 404
         DELETE /auth/passkeys/{id}                             401 404 204 403 401 403 403 404
+        POST /auth/upstream/{name}/link                        401 404 404 403 401 403 403 404
+        GET /auth/upstreams                                    401 200 200 403 401 403 403 200
+        DELETE /auth/upstreams/{id}                            401 404 204 403 401 403 403 404
         POST /par                                              400
         POST /device/code                                      400
         POST /auth/totp/confirmation                           401 400 400 403 401 403 403 400
@@ -363,6 +366,7 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
                 "users" => $"{_owner.Id}",
                 "sessions" => $"{_session}",
                 "keys" => $"{_key}",
+                "auth" when path.StartsWith("/auth/upstreams/", StringComparison.Ordinal) => await AddLoginAsync(),
                 "auth" when path.Contains('{') => await AddPasskeyAsync(),
                 "clients" or "register" when path.Contains('{') => await AddClientAsync(),
                 "jobs" when path.Contains('{') => await AddJobAsync(),
@@ -411,6 +415,15 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
             await _program.App.Db.ExecuteAsync($"""
                 insert into users_passkeys (id, account_id, user_handle, credential_id, public_key, sign_count, is_backup_eligible, is_backed_up, name, created_at)
                 values ({id}, {_owner.Id}, {id.ToString()}, {id.ToByteArray()}, {id.ToByteArray()}, 0, {false}, {false}, {_owner.Name}, {DateTime.UtcNow})
+                """, Ct);
+            return $"{id}";
+        }
+
+        async Task<string> AddLoginAsync()
+        {
+            var id = Guid.CreateVersion7();
+            await _program.App.Db.ExecuteAsync($"""
+                insert into users_upstream_logins (id, account_id, issuer, subject, email, created_at) values ({id}, {_owner.Id}, 'https://id.example.com', {id.ToString()}, {_owner.Email}, {DateTime.UtcNow})
                 """, Ct);
             return $"{id}";
         }

@@ -1,0 +1,177 @@
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.WebUtilities;
+using Microsoft.Extensions.Logging;
+using Tandem.Core;
+using Tandem.Core.Http;
+using Tandem.Users.Audit;
+using Tandem.Users.OpenId;
+using Tandem.Users.Tickets;
+using Tandem.Users.Tokens;
+using static Tandem.Users.Pages;
+
+namespace Tandem.Users.Upstream;
+
+/// <summary>
+/// A browser's way to a provider and back. It leaves by a link, because browsers hold the redirects that follow a form to the policy of its page, and nobody knows where a provider sends people on to. What it comes back
+/// with is taken from the browser that left, for the provider that it was sent to, and once.
+/// </summary>
+sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers browsers, SignIns signIns, PushedRequests pushed, SignInLimits signInLimits, FailedSignIns failures, IRateLimits limits,
+    UsersOptions options, ILogger<UpstreamPages> logger)
+{
+    // What a client asks for at /authorize has a few hundred characters; a server takes a line of eight thousand.
+    const int MaxReturn = 6000;
+
+    const string Title = "This sign-in cannot go on";
+
+    /// <summary>Sends a browser to a provider: to sign in and go on at <paramref name="to"/>, or, with a handle, to add a login to its account.</summary>
+    /// <param name="proof">Says that this browser was shown the page that asks for that.</param>
+    public async Task<IResult> BeginAsync(HttpContext http, string name, string? to, string? handle, string? proof)
+    {
+        var ct = http.RequestAborted;
+        if (providers.Find(name) is not { } provider)
+            return Refuse(http, Problem.Of(UserProblems.UpstreamNotFound), null);
+        if (await RefuseAsync(http) is { } refusal)
+            return Refuse(http, refusal, null);
+        var form = browsers.FormToken(http);
+        var begun = new Begun(name, Secret.Digest(form), Secret.New(), Secret.New(), null, null, null);
+        if (handle is null)
+        {
+            if (!MayReturnTo(to))
+                return Refuse(http, Problem.Of(UserProblems.UpstreamRefused, "This address is a part of the sign-in page; begin there."), null);
+            begun = begun with { ReturnTo = to };
+        }
+        else if (Secret.Same(Secret.Digest(proof ?? ""), Secret.Digest(ProofOf(form, handle))) && await logins.OpenAsync(name, handle, ct) is var (account, session))
+            begun = begun with { AccountId = account.Id, SessionId = session };
+        else
+            return Refuse(http, Problem.Of(UserProblems.LinkInvalid), null);
+
+        try
+        {
+            // First the address: nothing is kept for a provider that is away.
+            var state = Secret.New();
+            var address = await provider.AddressAsync(CallbackOf(http, name), state, begun.Nonce, begun.Verifier, ct);
+            await logins.BeginAsync(state, begun, ct);
+            return Go(http, address);
+        }
+        catch (UpstreamException e)
+        {
+            return Refuse(http, provider, e, begun.ReturnTo);
+        }
+    }
+
+    /// <summary>Takes a browser that comes back from a provider.</summary>
+    public async Task<IResult> ReturnAsync(HttpContext http, string name)
+    {
+        var (ct, address, origin, answer) = (http.RequestAborted, ClientAddress.Of(http), Origin.Of(http), http.Request.Query);
+        if (providers.Find(name) is not { } provider)
+            return Refuse(http, Problem.Of(UserProblems.UpstreamNotFound), null);
+        await signInLimits.RefuseExhaustedAsync(address, http.Response);
+        var browser = Secret.Digest(browsers.FormToken(http));
+        if (answer["state"].ToString() is not { Length: > 0 and <= 100 } state || await logins.TakeAsync(state, name, browser, ct) is not { } begun)
+        {
+            await signInLimits.FailedAsync(address);
+            failures.Add(null, origin, $"by upstream {name}: unknown state");
+            return Refuse(http, Problem.Of(UserProblems.UpstreamRefused, "It was begun too long ago, in another browser, or has been answered before. Please begin again."), null);
+        }
+
+        try
+        {
+            var identity = await provider.TakeAsync(answer, CallbackOf(http, name), begun.Nonce, begun.Verifier, ct);
+            if (begun is { AccountId: { } owner, SessionId: { } asking })
+            {
+                var email = await logins.LinkAsync(owner, asking, provider, identity, origin, ct);
+                return Page(200, $"{TitleOf(provider)} was added", $"<p>From now on your login there opens the account <strong>{Encode(email)}</strong> here. You may close this page.</p>");
+            }
+
+            var account = await logins.EnterAsync(provider, identity, origin, ct);
+            var signIn = await signIns.ByUpstreamAsync(account, name, http);
+            if (signIn.IsUnverified)
+                return Refuse(http, Problem.Of(UserProblems.EmailNotVerified), begun.ReturnTo);
+            // Its page is shown where the sign-in goes on: the client's request is checked there first.
+            if (signIn.Session is not { } session)
+                return Go(http, BackTo(QueryHelpers.AddQueryString(begun.ReturnTo!, "handle", signIn.Handle!))); // one of the two is there, and so is where a sign-in goes on
+            await browsers.BeginAsync(http, session, await browsers.FindAsync(http, ct), ct);
+            var to = begun.ReturnTo!; // as above
+            if (QueryHelpers.ParseQuery(to[(to.IndexOf('?', StringComparison.Ordinal) + 1)..]).TryGetValue("request_uri", out var uri))
+                await pushed.SignedInAsync(http, uri.ToString(), browser, ct);
+            return Go(http, BackTo(to));
+        }
+        catch (UpstreamException e)
+        {
+            if (e.IsRefused)
+                await signInLimits.FailedAsync(address);
+            failures.Add(begun.AccountId, origin, $"by upstream {name}: {e.Reason}");
+            return Refuse(http, provider, e, begun.ReturnTo);
+        }
+        catch (ProblemException e)
+        {
+            // What SignIns refuses it has noted.
+            if (e.Result.Problem != UserProblems.InvalidGrant)
+                failures.Add(begun.AccountId, origin, $"by upstream {name}: {e.Result.Problem.Code}");
+            return Refuse(http, e.Result, begun.ReturnTo);
+        }
+    }
+
+    /// <summary>Shows whose account a login is to be added to: an address can be sent to somebody else, whose login would then open an account that is not his.</summary>
+    public async Task<IResult> AskAsync(HttpContext http, string name, string? handle)
+    {
+        if (providers.Find(name) is not { } provider)
+            return Refuse(http, Problem.Of(UserProblems.UpstreamNotFound), null);
+        if (handle is null || await logins.OpenAsync(name, handle, http.RequestAborted) is not var (account, _))
+            return Refuse(http, Problem.Of(UserProblems.LinkInvalid), null);
+        var title = Encode(TitleOf(provider));
+        var address = QueryHelpers.AddQueryString($"../{name}", new Dictionary<string, string?> { ["handle"] = handle, ["proof"] = ProofOf(browsers.FormToken(http), handle) });
+        return Page(200, $"Add {TitleOf(provider)} to your account?", $"""
+            <p>Whoever signs in with the login that you show there opens the account <strong>{Encode(account.Email)}</strong> here. Go on only if that is your account; if somebody has sent you this address, close the page.</p>
+            <p><a class="button" href="{Encode(address)}">Continue with {title}</a></p>
+            """);
+    }
+
+    async Task<ProblemResult?> RefuseAsync(HttpContext http)
+    {
+        if (options.RequestsPerMinutePerAddress == 0 || await limits.TakeAsync("users/client-requests", ClientAddress.Of(http), options.RequestsPerMinutePerAddress, TimeSpan.FromMinutes(1)) is not { Allowed: false } limit)
+            return null;
+        limit.WriteHeaders(http.Response, "client-requests");
+        return limit.Refusal();
+    }
+
+    IResult Refuse(HttpContext http, Provider provider, UpstreamException e, string? to)
+    {
+        logger.UpstreamFailed(provider.Name, e.Reason, e.Detail, e.InnerException?.Message);
+        var title = TitleOf(provider);
+        return Refuse(http, e.IsRefused ? Problem.Of(UserProblems.UpstreamRefused, $"The answer of {title} cannot be taken: {e.Reason}.") : Problem.Of(UserProblems.UpstreamUnavailable, $"{title} cannot be asked at the moment: {e.Reason}. Try again later."), to);
+    }
+
+    /// <summary>A page for people, with the way back to where they began; a problem for programs.</summary>
+    static IResult Refuse(HttpContext http, ProblemResult problem, string? to)
+    {
+        http.Response.Headers.CacheControl = "no-store";
+        return AreWanted(http.Request)
+            ? Page(problem.Problem.Status, Title, $"<p role=\"alert\">{Encode(problem.Detail)}</p>{(to is null ? "" : $"\n<p><a class=\"button\" href=\"{Encode(BackTo(to))}\">Back to the sign-in</a></p>")}")
+            : problem;
+    }
+
+    static IResult Go(HttpContext http, string address)
+    {
+        http.Response.Headers.CacheControl = "no-store";
+        http.Response.Headers["Referrer-Policy"] = "no-referrer";
+        return Results.Redirect(address);
+    }
+
+    /// <summary>Only to where these pages' sign-ins begin, on this server.</summary>
+    static bool MayReturnTo(string? to) => to is { Length: <= MaxReturn } && (to == "device" || to.StartsWith("device?", StringComparison.Ordinal) || to.StartsWith("authorize?", StringComparison.Ordinal))
+        && to.All(c => c is > ' ' and <= '~' and not '\\' and not '#');
+
+    /// <summary>From the callback's address, whatever this server is called and whatever stands in front of its paths.</summary>
+    static string BackTo(string to) => $"../../../{to}";
+
+    string CallbackOf(HttpContext http, string name) => $"{BaseOf(http, options)}/auth/upstream/{name}/callback";
+
+    /// <summary>Where people reach this server. Without settings that say so it is what the request says; the provider compares it with what is registered there.</summary>
+    public static string BaseOf(HttpContext http, UsersOptions options) =>
+        (options.PublicUrl ?? (options.Issuer != new UsersOptions().Issuer ? options.Issuer : $"{http.Request.Scheme}://{http.Request.Host}")).TrimEnd('/');
+
+    static string ProofOf(string form, string handle) => Secret.Digest($"add a login {form} {handle}");
+
+    static string TitleOf(Provider provider) => provider.Options.Title ?? provider.Name;
+}
