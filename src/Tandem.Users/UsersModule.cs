@@ -12,6 +12,7 @@ using Tandem.Users.Mailing;
 using Tandem.Users.MyData;
 using Tandem.Users.OpenId;
 using Tandem.Users.Passkeys;
+using Tandem.Users.Scim;
 using Tandem.Users.SecondSteps;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
@@ -99,6 +100,9 @@ public sealed class UsersModule : Module
         if (module.IsServed)
             module.Services.AddHostedService<TicketSweep>();
 
+        module.Services.AddSingleton<ScimUsers>();
+        module.Services.AddSingleton<ScimGroups>();
+
         module.Services.AddSingleton<Exports>();
         module.Services.AddSingleton<IPersonalData, AccountData>();
         module.Job<ExportData, DataExporter>();
@@ -141,6 +145,7 @@ public sealed class UsersModule : Module
         routes.MapSecondSteps();
         routes.MapMyData();
         routes.MapPasskeys();
+        routes.MapScim();
         routes.MapAudit();
         if (routes.ServiceProvider.GetRequiredService<MailOptions>() is { OutboxPage: true, Host: null })
             routes.MapOutbox();
