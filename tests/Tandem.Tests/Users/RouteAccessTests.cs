@@ -22,7 +22,7 @@ namespace Tandem.Tests.Users;
 /// </summary>
 public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassFixture<RouteAccessTests.Program>
 {
-    const string EveryScope = "users:read users:write clients:read clients:write audit:read";
+    const string EveryScope = "users:read users:write clients:read clients:write audit:read scim";
 
     // What a path names belongs to the owner where it can; where it names nothing, it is about the caller's own.
     //   nobody    no token
@@ -100,6 +100,25 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
         PATCH /clients/{id}                                    401 403 403 403 401 403 200 200
         DELETE /clients/{id}                                   401 403 403 403 401 403 204 204
         GET /audit                                             401 403 403 403 401 403 200 200
+        GET /scim/v2/ServiceProviderConfig                     401 403 403 403 401 403 200 403
+        GET /scim/v2/ResourceTypes                             401 403 403 403 401 403 200 403
+        GET /scim/v2/ResourceTypes/{id}                        401 403 403 403 401 403 200 403
+        GET /scim/v2/Schemas                                   401 403 403 403 401 403 200 403
+        GET /scim/v2/Schemas/{id}                              401 403 403 403 401 403 200 403
+        POST /scim/v2/Users                                    401 403 403 403 401 403 201 403
+        GET /scim/v2/Users                                     401 403 403 403 401 403 200 403
+        POST /scim/v2/Users/.search                            401 403 403 403 401 403 200 403
+        GET /scim/v2/Users/{id}                                401 403 403 403 401 403 200 403
+        PUT /scim/v2/Users/{id}                                401 403 403 403 401 403 200 403
+        PATCH /scim/v2/Users/{id}                              401 403 403 403 401 403 200 403
+        DELETE /scim/v2/Users/{id}                             401 403 403 403 401 403 204 403
+        POST /scim/v2/Groups                                   401 403 403 403 401 403 201 403
+        GET /scim/v2/Groups                                    401 403 403 403 401 403 200 403
+        POST /scim/v2/Groups/.search                           401 403 403 403 401 403 200 403
+        GET /scim/v2/Groups/{id}                               401 403 403 403 401 403 200 403
+        PUT /scim/v2/Groups/{id}                               401 403 403 403 401 403 200 403
+        PATCH /scim/v2/Groups/{id}                             401 403 403 403 401 403 200 403
+        DELETE /scim/v2/Groups/{id}                            401 403 403 403 401 403 204 403
         GET /events/consumers                                  401 403 403 403 401 403 403 200
         GET /events/parked                                     401 403 403 403 401 403 403 200
         POST /events/parked/{consumer}/{event_id}/retry        401 403 403 403 401 403 403 204
@@ -132,6 +151,14 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
         ["POST /keys"] = _ => Json(new { name = "key" }),
         ["POST /clients"] = _ => Json(new { id = $"c{Guid.NewGuid():n}", name = "Shop", redirect_uris = new[] { OpenIdClients.Callback } }),
         ["PATCH /clients/{id}"] = _ => Json(new { name = "Mallory's shop" }),
+        ["POST /scim/v2/Users"] = _ => Json(new { userName = TestUsers.NewEmail() }),
+        ["POST /scim/v2/Users/.search"] = _ => Json(new { count = 1 }),
+        ["PUT /scim/v2/Users/{id}"] = _ => Json(new { userName = TestUsers.NewEmail() }),
+        ["PATCH /scim/v2/Users/{id}"] = _ => Json(new { Operations = new[] { new { op = "replace", path = "displayName", value = "Mallory" } } }),
+        ["POST /scim/v2/Groups"] = _ => Json(new { displayName = $"{Guid.NewGuid()}" }),
+        ["POST /scim/v2/Groups/.search"] = _ => Json(new { count = 1 }),
+        ["PUT /scim/v2/Groups/{id}"] = _ => Json(new { displayName = $"{Guid.NewGuid()}" }),
+        ["PATCH /scim/v2/Groups/{id}"] = _ => Json(new { Operations = new[] { new { op = "replace", path = "displayName", value = $"{Guid.NewGuid()}" } } }),
         ["POST /items"] = _ => Json(new { name = "Lamp", price = 1 }),
         ["PATCH /items/{id}"] = _ => Json(new { name = "Chair" }),
         ["PUT /items/{id}"] = _ => Json(new { name = "Chair", price = 2 }),
@@ -337,6 +364,10 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
                 "clients" when path.Contains('{') => await AddClientAsync(),
                 "jobs" when path.Contains('{') => await AddJobAsync(),
                 "items" when path.Contains('{') => await AddItemAsync(),
+                "scim" when path.Contains("/Groups/{", StringComparison.Ordinal) => await AddGroupAsync(),
+                "scim" when path.Contains("/Schemas/", StringComparison.Ordinal) => "urn:ietf:params:scim:schemas:core:2.0:User",
+                "scim" when path.Contains("/ResourceTypes/", StringComparison.Ordinal) => "User",
+                "scim" => $"{_owner.Id}",
                 _ => "",
             };
             if (path.Contains("{event_id}", StringComparison.Ordinal))
@@ -385,6 +416,14 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
                 """, Ct);
         }
 
+        async Task<string> AddGroupAsync()
+        {
+            var (id, name, now) = (Guid.CreateVersion7(), $"{_owner.Name} {Guid.NewGuid():n}", DateTime.UtcNow);
+            await _program.App.Db.ExecuteAsync($"insert into users_groups (id, name_key, name, created_at, changed_at) values ({id}, {name}, {name}, {now}, {now})", Ct);
+            await _program.App.Db.ExecuteAsync($"insert into users_group_members (group_id, account_id) values ({id}, {_owner.Id})", Ct);
+            return $"{id}";
+        }
+
         async Task<string> AddItemAsync()
         {
             using var http = _program.App.With(_owner.Token);
@@ -398,6 +437,7 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
                 (select count(*) from users_recovery_codes where account_id = {_owner.Id}) as codes,
                 (select count(*) from users_tickets where account_id = {_owner.Id}) as tickets,
                 (select count(*) from users_consents where account_id = {_owner.Id}) as consents,
+                (select count(*) from users_group_members where account_id = {_owner.Id}) as groups,
                 (select state from jobs_queue where id = {_job}) as job,
                 (select state from events_set_aside where event_id = {_event}) as event,
                 (select name from users_clients where id = {_client}) as client
@@ -405,6 +445,6 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
             """, Ct);
     }
 
-    sealed record State(string Email, string Name, string PasswordHash, bool IsActive, bool IsAdministrator, bool IsVerified, long Sessions, long Apps, long Codes, long Tickets, long Consents, string? Job, string? Event,
+    sealed record State(string Email, string Name, string PasswordHash, bool IsActive, bool IsAdministrator, bool IsVerified, long Sessions, long Apps, long Codes, long Tickets, long Consents, long Groups, string? Job, string? Event,
         string? Client);
 }

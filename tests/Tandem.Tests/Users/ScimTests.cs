@@ -112,7 +112,7 @@ public sealed class ScimTests(UsersFixture fixture) : IClassFixture<UsersFixture
         Assert.Equal([bob], await scim.MembersAsync(id));
         await scim.PatchAsync($"Groups/{id}", $$"""[{"op": "remove", "path": "members[value eq \"{{bob}}\"]"}, {"op": "add", "path": "members", "value": [{"value": "{{ada}}", "display": "x"}]}]""");
         Assert.Equal([ada], await scim.MembersAsync(id));
-        await scim.PatchAsync($"Groups/{id}", $$"""[{"op": "replace", "value": {"id": "{{id}}", "displayName": "{{name}} 2"}}]""");
+        await scim.PatchAsync($"Groups/{id}", $$"""[{"op": "replace", "value": {"id": "{{id}}", "displayName": "{{name}} 2"} }]""");
         await (await scim.SendAsync("PATCH", $"Groups/{id}", $$"""{"schemas": ["{{Patch}}"], "Operations": [{"op": "add", "path": "members", "value": [{"value": "99999999"}]}]}""")).ShouldBeScimAsync(400, "invalidValue");
 
         // Whoever is deleted is no member any more.
@@ -350,7 +350,7 @@ sealed class ScimHttp(long ownerId, Guid keyId) : HttpClient
     }
 
     public async Task<JsonElement> PatchAsync(string path, string operations) =>
-        await (await SendAsync("PATCH", path, $$"""{"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": {{operations}}}""")).JsonAsync();
+        await (await SendAsync("PATCH", path, $$"""{"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": {{operations}} }""")).JsonAsync();
 
     public async Task<string[]> IdsAsync(string kind, string filter, string more = "") =>
         [.. (await (await GetAsync($"{kind}?filter={Uri.EscapeDataString(filter)}{more}", Ct)).JsonAsync()).GetProperty("Resources").EnumerateArray().Select(r => r.GetProperty("id").GetString()!)];
