@@ -6,9 +6,17 @@ import { createRequire } from "node:module";
 
 // Where ./test installs them.
 const require = createRequire(new URL("../../artifacts/tools/", import.meta.url));
-const { filter, parse } = require("scim2-parse-filter");
+const { Tester, parse } = require("scim2-parse-filter");
 const { scimPatch } = require("scim-patch");
 const { resources, filters, patches } = JSON.parse(readFileSync(0, "utf8"));
+
+// The library asks emails[a and b] of all e-mails together; RFC 7644, 3.4.2.2 wants one of them to fit both.
+class Elements extends Tester {
+  test(r, f) {
+    return Array.isArray(r) ? r.some((element) => super.test(element, f)) : super.test(r, f);
+  }
+}
+const tester = new Elements();
 
 function attempt(work) {
   try {
@@ -19,6 +27,6 @@ function attempt(work) {
 }
 
 console.log(JSON.stringify({
-  filters: filters.map((text) => attempt(() => resources.filter(filter(parse(text))).map((r) => r.id))),
+  filters: filters.map((text) => attempt(() => resources.filter((r) => tester.test(r, parse(text))).map((r) => r.id))),
   patches: patches.map(({ resource, operations }) => attempt(() => scimPatch(structuredClone(resource), operations, { mutateDocument: false }))),
 }));

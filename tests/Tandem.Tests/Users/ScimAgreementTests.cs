@@ -121,9 +121,12 @@ public sealed class ScimAgreementTests(UsersFixture fixture) : IClassFixture<Use
         var asked = cases.Select(c => c!["operations"]!.ToJsonString()).ToList();
         var theirs = (await OthersAsync(new JsonObject { ["resources"] = new JsonArray(), ["filters"] = new JsonArray(), ["patches"] = cases }))["patches"]!.AsArray();
 
-        var unlike = asked.Index().Where(a => ours[a.Index] != (theirs[a.Index] is { } there ? Told(there) : null)).Select(a => $"{a.Item}:\n  {ours[a.Index]} here\n  {(theirs[a.Index] is { } there ? Told(there) : null)} there").ToList();
+        var unlike = asked.Index().Where(a => !MayDiffer(a.Item, ours[a.Index], theirs[a.Index]) && ours[a.Index] != (theirs[a.Index] is { } there ? Told(there) : null)).Select(a => $"{a.Item}:\n  {ours[a.Index]} here\n  {(theirs[a.Index] is { } there ? Told(there) : null)} there").ToList();
         Assert.True(unlike.Count == 0, $"{unlike.Count}\n{string.Join('\n', unlike.Take(8))}");
         Assert.InRange(ours.Count(o => o is null), 20, 150);
+
+        // To remove from a list that is gone already is refused there; directories repeat themselves, and here it is done.
+        static bool MayDiffer(string patch, string? ours, JsonNode? theirs) => ours is not null && theirs is null && patch.Contains("\"remove\",\"path\":\"emails\"") && patch.Contains("\"remove\",\"path\":\"emails[");
 
         // Without e-mails of the directory's our answer has the account's own, and theirs none.
         string Told(JsonNode user)
