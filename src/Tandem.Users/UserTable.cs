@@ -6,6 +6,7 @@ using Tandem.Users.Hashes;
 using Tandem.Users.MyData;
 using Tandem.Users.Organisations;
 using Tandem.Users.Passkeys;
+using Tandem.Users.Scim;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
 using Tandem.Users.Upstream;
@@ -71,7 +72,8 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
         return account.Id;
     }
 
-    async Task<Account?> InsertAsync(Transaction tx, NewUser user, string hash, Role role, DateTime now, Origin origin, string? reason)
+    /// <returns>Null when the e-mail is taken.</returns>
+    public async Task<Account?> InsertAsync(Transaction tx, NewUser user, string hash, Role role, DateTime now, Origin origin, string? reason)
     {
         // Whole seconds on the wire: every client of the contract reads them.
         var created = new DateTime(now.Ticks - now.Ticks % TimeSpan.TicksPerSecond, DateTimeKind.Utc);
@@ -176,6 +178,7 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
         await tx.ExecuteAsync($"update users_sessions set address = null, user_agent = null, key_name = case when key_name is null then null else '' end where account_id = {id}", ct);
         await ForgetAsync(tx, id);
         await Exports.ForgetAsync(tx, id);
+        await ScimUsers.ForgetAsync(tx, id);
         await tx.ExecuteAsync($"delete from users_accounts where id = {id}", ct);
         await tx.PublishAsync(new UserDeleted(id), ct);
         return true;

@@ -13,6 +13,7 @@ using Tandem.Users.MyData;
 using Tandem.Users.OpenId;
 using Tandem.Users.Organisations;
 using Tandem.Users.Passkeys;
+using Tandem.Users.Scim;
 using Tandem.Users.SecondSteps;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
@@ -111,6 +112,9 @@ public sealed class UsersModule : Module
         if (module.IsServed)
             module.Services.AddHostedService<TicketSweep>();
 
+        module.Services.AddSingleton<ScimUsers>();
+        module.Services.AddSingleton<ScimGroups>();
+
         module.Services.AddSingleton<Exports>();
         module.Services.AddSingleton<IPersonalData, AccountData>();
         module.Job<ExportData, DataExporter>();
@@ -157,6 +161,7 @@ public sealed class UsersModule : Module
         routes.MapMyData();
         routes.MapPasskeys();
         routes.MapUpstream();
+        routes.MapScim();
         routes.MapAudit();
         if (routes.ServiceProvider.GetRequiredService<MailOptions>() is { OutboxPage: true, Host: null })
             routes.MapOutbox();

@@ -50,6 +50,10 @@ public sealed class UsersOptions
     [Range(0, 10_000)]
     public int KeysPerAccount { get; set; } = 100;
 
+    /// <summary>How many members a group may have. Default 50000; 1 to 1000000.</summary>
+    [Range(1, 1_000_000)]
+    public int GroupMembers { get; set; } = 50_000;
+
     /// <summary>Sign-ups per minute from one address (IPv6: from one /64). Default 120; 0: no limit.</summary>
     [Range(0, 1_000_000)]
     public int SignUpsPerMinutePerAddress { get; set; } = 120;

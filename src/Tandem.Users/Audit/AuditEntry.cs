@@ -14,7 +14,7 @@ namespace Tandem.Users.Audit;
 /// <param name="ActorId">The account, of a user; of an impersonator the administrator's.</param>
 /// <param name="CredentialId">The session or API key that it was done with.</param>
 /// <param name="SubjectId">The account that it is about.</param>
-/// <param name="ObjectId">The session, API key or passkey that it is about.</param>
+/// <param name="ObjectId">The session, API key, passkey or group that it is about.</param>
 /// <param name="Network">Where it came from, the last part left out: <c>192.0.2.0/24</c>, <c>2001:db8:1:2::/64</c>.</param>
 /// <param name="UserAgent">The family of the client, such as <c>Firefox on Linux</c>.</param>
 /// <param name="Reason">Why, where there is more to say.</param>
@@ -105,6 +105,11 @@ static class AuditEvents
     public const string MemberAdded = "member-added";
     public const string MemberRoleChanged = "member-role-changed";
     public const string MemberRemoved = "member-removed";
+    public const string GroupCreated = "group-created";
+    public const string GroupRenamed = "group-renamed";
+    public const string GroupDeleted = "group-deleted";
+    public const string GroupJoined = "group-joined";
+    public const string GroupLeft = "group-left";
     public const string SigningKeysMade = "signing-keys-made";
     public const string SigningKeysRevoked = "signing-keys-revoked";
 }

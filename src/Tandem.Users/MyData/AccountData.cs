@@ -26,6 +26,12 @@ sealed class AccountData(Db db, AuditTrail trail, MailSender sender) : IPersonal
             from users_sessions where account_id = {accountId} order by created_at, id
             """, cancellationToken))
             yield return new("sessions_and_keys", session);
+        foreach (var said in await db.ListAsync<HeldDirectory>($"select external_id, formatted, given_name, family_name from users_directory where account_id = {accountId}", cancellationToken))
+            yield return new("directory", said);
+        foreach (var email in await db.ListAsync<HeldEmail>($"select value, type, is_primary from users_directory_emails where account_id = {accountId} order by position", cancellationToken))
+            yield return new("directory_emails", email);
+        foreach (var group in await db.ListAsync<HeldGroup>($"select g.id, g.name from users_group_members m join users_groups g on g.id = m.group_id where m.account_id = {accountId} order by g.name_key", cancellationToken))
+            yield return new("groups", group);
         foreach (var consent in await db.ListAsync<HeldConsent>($"select client_id, scopes, given_at from users_consents where account_id = {accountId} order by given_at", cancellationToken))
             yield return new("consents", consent);
         foreach (var membership in await db.ListAsync<HeldMembership>($"""
@@ -79,6 +85,12 @@ sealed class AccountData(Db db, AuditTrail trail, MailSender sender) : IPersonal
 
     sealed record HeldSession(Guid Id, string? ClientId, long? ImpersonatorId, string? KeyName, string? Scopes, string? Address, string? UserAgent, string? Methods, DateTime CreatedAt, DateTime LastUsedAt, DateTime ExpiresAt,
         DateTime? EndedAt, string? EndReason);
+
+    sealed record HeldDirectory(string? ExternalId, string? Formatted, string? GivenName, string? FamilyName);
+
+    sealed record HeldEmail(string Value, string? Type, bool IsPrimary);
+
+    sealed record HeldGroup(Guid Id, string Name);
 
     sealed record HeldConsent(string ClientId, string Scopes, DateTime GivenAt);
 

@@ -30,6 +30,7 @@ public sealed partial class SnippetTests
     [InlineData("my-data", 2)]
     [InlineData("passkeys", 3)]
     [InlineData("signing-keys", 4)]
+    [InlineData("scim", 3)]
     [InlineData("openid", 11)]
     public async Task The_guide_of_accounts_does_what_it_says(string name, int blocks)
     {

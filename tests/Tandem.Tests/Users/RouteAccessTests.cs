@@ -24,7 +24,7 @@ namespace Tandem.Tests.Users;
 /// </summary>
 public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassFixture<RouteAccessTests.Program>
 {
-    const string EveryScope = "users:read users:write clients:read clients:write audit:read";
+    const string EveryScope = "users:read users:write clients:read clients:write audit:read scim";
 
     // What a path names belongs to the owner where it can; where it names nothing, it is about the caller's own.
     //   nobody    no token
@@ -125,6 +125,25 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
         POST /invitations/{id}/acceptance                      401 404 200 403 401 403 403 404
         DELETE /invitations/{id}                               401 404 204 403 401 403 403 404
         GET /audit                                             401 403 403 403 401 403 200 200
+        GET /scim/v2/ServiceProviderConfig                     401 403 403 403 401 403 200 403
+        GET /scim/v2/ResourceTypes                             401 403 403 403 401 403 200 403
+        GET /scim/v2/ResourceTypes/{id}                        401 403 403 403 401 403 200 403
+        GET /scim/v2/Schemas                                   401 403 403 403 401 403 200 403
+        GET /scim/v2/Schemas/{id}                              401 403 403 403 401 403 200 403
+        POST /scim/v2/Users                                    401 403 403 403 401 403 201 403
+        GET /scim/v2/Users                                     401 403 403 403 401 403 200 403
+        POST /scim/v2/Users/.search                            401 403 403 403 401 403 200 403
+        GET /scim/v2/Users/{id}                                401 403 403 403 401 403 200 403
+        PUT /scim/v2/Users/{id}                                401 403 403 403 401 403 200 403
+        PATCH /scim/v2/Users/{id}                              401 403 403 403 401 403 200 403
+        DELETE /scim/v2/Users/{id}                             401 403 403 403 401 403 204 403
+        POST /scim/v2/Groups                                   401 403 403 403 401 403 201 403
+        GET /scim/v2/Groups                                    401 403 403 403 401 403 200 403
+        POST /scim/v2/Groups/.search                           401 403 403 403 401 403 200 403
+        GET /scim/v2/Groups/{id}                               401 403 403 403 401 403 200 403
+        PUT /scim/v2/Groups/{id}                               401 403 403 403 401 403 200 403
+        PATCH /scim/v2/Groups/{id}                             401 403 403 403 401 403 200 403
+        DELETE /scim/v2/Groups/{id}                            401 403 403 403 401 403 204 403
         GET /events/consumers                                  401 403 403 403 401 403 403 200
         GET /events/parked                                     401 403 403 403 401 403 403 200
         POST /events/parked/{consumer}/{event_id}/retry        401 403 403 403 401 403 403 204
@@ -164,6 +183,14 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
         ["PATCH /organisations/{id}"] = _ => Json(new { name = "Mallory's" }),
         ["PUT /organisations/{id}/members/{user}"] = _ => Json(new { role = "admin" }),
         ["POST /organisations/{id}/invitations"] = _ => Json(new { email = TestUsers.NewEmail() }),
+        ["POST /scim/v2/Users"] = _ => Json(new { userName = TestUsers.NewEmail() }),
+        ["POST /scim/v2/Users/.search"] = _ => Json(new { count = 1 }),
+        ["PUT /scim/v2/Users/{id}"] = _ => Json(new { userName = TestUsers.NewEmail() }),
+        ["PATCH /scim/v2/Users/{id}"] = _ => Json(new { Operations = new[] { new { op = "replace", path = "displayName", value = "Mallory" } } }),
+        ["POST /scim/v2/Groups"] = _ => Json(new { displayName = $"{Guid.NewGuid()}" }),
+        ["POST /scim/v2/Groups/.search"] = _ => Json(new { count = 1 }),
+        ["PUT /scim/v2/Groups/{id}"] = _ => Json(new { displayName = $"{Guid.NewGuid()}" }),
+        ["PATCH /scim/v2/Groups/{id}"] = _ => Json(new { Operations = new[] { new { op = "replace", path = "displayName", value = $"{Guid.NewGuid()}" } } }),
         ["POST /items"] = _ => Json(new { name = "Lamp", price = 1 }),
         ["PATCH /items/{id}"] = _ => Json(new { name = "Chair" }),
         ["PUT /items/{id}"] = _ => Json(new { name = "Chair", price = 2 }),
@@ -373,6 +400,10 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
                 "items" when path.Contains('{') => await AddItemAsync(),
                 "organisations" when path.Contains('{') => await AddOrganisationAsync(_owner.Id),
                 "invitations" when path.Contains('{') => await InviteAsync(),
+                "scim" when path.Contains("/Groups/{", StringComparison.Ordinal) => await AddGroupAsync(),
+                "scim" when path.Contains("/Schemas/", StringComparison.Ordinal) => "urn:ietf:params:scim:schemas:core:2.0:User",
+                "scim" when path.Contains("/ResourceTypes/", StringComparison.Ordinal) => "User",
+                "scim" => $"{_owner.Id}",
                 _ => "",
             };
             if (path.Contains("{event_id}", StringComparison.Ordinal))
@@ -451,6 +482,14 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
                 """, Ct);
         }
 
+        async Task<string> AddGroupAsync()
+        {
+            var (id, name, now) = (Guid.CreateVersion7(), $"{_owner.Name} {Guid.NewGuid():n}", DateTime.UtcNow);
+            await _program.App.Db.ExecuteAsync($"insert into users_groups (id, name_key, name, created_at, changed_at) values ({id}, {name}, {name}, {now}, {now})", Ct);
+            await _program.App.Db.ExecuteAsync($"insert into users_group_members (group_id, account_id) values ({id}, {_owner.Id})", Ct);
+            return $"{id}";
+        }
+
         async Task<string> AddItemAsync()
         {
             using var http = _program.App.With(_owner.Token);
@@ -464,6 +503,7 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
                 (select count(*) from users_recovery_codes where account_id = {_owner.Id}) as codes,
                 (select count(*) from users_tickets where account_id = {_owner.Id}) as tickets,
                 (select count(*) from users_consents where account_id = {_owner.Id}) as consents,
+                (select count(*) from users_group_members where account_id = {_owner.Id}) as groups,
                 (select state from jobs_queue where id = {_job}) as job,
                 (select state from events_set_aside where event_id = {_event}) as event,
                 (select name from users_clients where id = {_client}) as client
@@ -471,6 +511,6 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
             """, Ct);
     }
 
-    sealed record State(string Email, string Name, string PasswordHash, bool IsActive, bool IsAdministrator, bool IsVerified, long Sessions, long Apps, long Codes, long Tickets, long Consents, string? Job, string? Event,
+    sealed record State(string Email, string Name, string PasswordHash, bool IsActive, bool IsAdministrator, bool IsVerified, long Sessions, long Apps, long Codes, long Tickets, long Consents, long Groups, string? Job, string? Event,
         string? Client);
 }
