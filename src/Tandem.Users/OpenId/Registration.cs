@@ -20,7 +20,8 @@ static class Registration
 {
     public static void MapRegistration(this IEndpointRouteBuilder routes)
     {
-        var register = routes.MapGroup("/register").WithTags("Clients").AllowAnonymous();
+        // Unauthorized: the document says by it that a token may be sent.
+        var register = routes.MapGroup("/register").WithTags("Clients").AllowAnonymous().Answers(HttpProblems.Unauthorized);
         register.MapPost("", Register).WithSummary("A client registers itself (RFC 7591), where Users:DynamicRegistration allows it")
             .Answers(ClientProblems.RegistrationOff, ClientProblems.RegistrationWantsToken, ClientProblems.InvalidRedirectUri, ClientProblems.InvalidMetadata, ClientProblems.TooManyRegistered, HttpProblems.TooManyRequests);
         register.MapGet("{id}", Get).WithSummary("What a client that registered itself is (RFC 7592)").Answers(ClientProblems.InvalidRegistrationToken);

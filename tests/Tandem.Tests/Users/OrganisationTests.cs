@@ -115,7 +115,7 @@ public sealed class OrganisationTests(UsersFixture fixture) : IClassFixture<User
         foreach (var refused in new[]
         {
             await SetAsync(stranger, id, member, "admin"), await PutOutAsync(stranger, id, member), await InviteAsync(stranger, id, TestUsers.NewEmail()), await stranger.Http.GetAsync($"/organisations/{id}", Ct),
-            await stranger.Http.GetAsync($"/organisations/{id}/members", Ct), await stranger.Http.DeleteAsync($"/organisations/{id}", Ct), await stranger.Http.GetAsync("/organisations/%00", Ct),
+            await stranger.Http.GetAsync($"/organisations/{id}/members", Ct), await stranger.Http.DeleteAsync($"/organisations/{id}", Ct),
         })
             await refused.ShouldBeProblemAsync(404, "users/organisation-not-found");
         await (await SetAsync(owner, id, stranger, "member")).ShouldBeProblemAsync(404, "users/not-a-member");
