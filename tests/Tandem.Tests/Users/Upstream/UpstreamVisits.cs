@@ -24,7 +24,7 @@ static partial class UpstreamVisits
     /// <returns>The first page, or the answer to the client.</returns>
     public static async Task<TestPage> FollowAsync(this TestBrowser browser, TestApp app, string address)
     {
-        for (var at = new Uri(address);;)
+        for (var at = new Uri(address); ;)
         {
             var page = await browser.GetAsync(at.ToString());
             if (page.Location is null || new Uri(at, page.Location) is var next && !next.ToString().StartsWith(app.Address, StringComparison.Ordinal))
