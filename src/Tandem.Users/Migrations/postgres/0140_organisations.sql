@@ -1,7 +1,7 @@
 -- Companies, clubs, teams: accounts that belong together, with a role each.
 create table users_organisations (
     id         uuid primary key,
-    slug       text not null unique,
+    slug       text collate "C" not null unique,
     name       text not null,
     created_at timestamptz not null
 );
