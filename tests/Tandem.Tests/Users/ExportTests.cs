@@ -98,7 +98,8 @@ public sealed class ExportTests : IDisposable
 
         var columns = (await app.Db.ListAsync($"select * from users_accounts", r => Enumerable.Range(0, r.FieldCount).Select(r.GetName).ToList(), Ct)).Single();
 
-        Assert.Equal(columns.Order(), Sources.Columns.Order());
+        // When it was changed last is what this server saw; another one sees it come.
+        Assert.Equal(columns.Where(c => c != "changed_at").Order(), Sources.Columns.Order());
     }
 
     [Fact]
