@@ -46,8 +46,9 @@ sealed class Load : IAsyncDisposable
     /// <param name="tolerated">Besides success: statuses of problems that are no failures.</param>
     public static async Task<Load> StartAsync(Programs.Server gateway, bool repeatsPosts, params int[] tolerated)
     {
-        var email = TestUsers.NewEmail();
-        (await gateway.Http.PostAsJsonAsync("/users", new { email, name = "Ada", password = TestUsers.Password }, Ct)).EnsureSuccessStatusCode();
+        // A gateway that has just started may not have found its roles yet.
+        var email = "";
+        await Eventually.TrueAsync(async () => (await gateway.Http.PostAsJsonAsync("/users", new { email = email = TestUsers.NewEmail(), name = "Ada", password = TestUsers.Password }, Ct)).IsSuccessStatusCode);
         var tokens = await (await gateway.Http.PostAsync("/token", new FormUrlEncodedContent(new Dictionary<string, string>
         {
             ["username"] = email,
