@@ -29,7 +29,7 @@ static class UserEndpoints
             .Answers(UserProblems.ListParameter, UserProblems.SearchNotReady);
         users.MapGet("{id}", Get).WithSummary("A user: yourself, or anyone for administrators and the scope users:read").Answers(UserProblems.NotYours, UserProblems.NotFound);
         users.MapPatch("{id}", Change).WithSummary("Change the fields that are sent").Answers(UserProblems.NotYours, UserProblems.NotFound, UserProblems.LastAdministrator);
-        users.MapDelete("{id}", Delete).WithSummary("Delete an account with its sessions and keys").FreshSignIn().Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.Impersonated, UserProblems.NotFound, UserProblems.LastAdministrator, UserProblems.LastOwner);
+        users.MapDelete("{id}", Delete).WithSummary("Delete an account with its sessions and keys").FreshSignIn().Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.NotFound, UserProblems.LastAdministrator, UserProblems.LastOwner);
     }
 
     static async Task<Results<Created<UserView>, ProblemResult>> Register(NewUser user, IdempotencyKey? key, HttpContext context, UsersOptions options,
@@ -43,7 +43,8 @@ static class UserEndpoints
         {
             if (!options.SignUp)
                 return Problem.Of(UserProblems.SignUpClosed);
-            if (await TooManyAsync(context, options, limits) is { } refusal)
+            if (await limits.RefuseAsync(context, "sign-up", ClientAddress.Of(context), options.SignUpsPerMinutePerAddress, TimeSpan.FromMinutes(1),
+                "Too many sign-ups from this address; try again after the time in Retry-After.") is { } refusal)
                 return refusal;
         }
 
@@ -126,16 +127,5 @@ static class UserEndpoints
         }
 
         return await users.DeleteAsync(id, clock.UtcNow(), origin, ct) ? TypedResults.NoContent() : Problem.Of(UserProblems.NotFound);
-    }
-
-    static async Task<ProblemResult?> TooManyAsync(HttpContext context, UsersOptions options, IRateLimits limits)
-    {
-        if (options.SignUpsPerMinutePerAddress == 0)
-            return null;
-        var limit = await limits.TakeAsync("users/sign-up", ClientAddress.Of(context), options.SignUpsPerMinutePerAddress, TimeSpan.FromMinutes(1));
-        if (limit.Allowed)
-            return null;
-        limit.WriteHeaders(context.Response, "sign-up");
-        return limit.Refusal("Too many sign-ups from this address; try again after the time in Retry-After.");
     }
 }

@@ -61,19 +61,18 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
         return new Registered(account, hash);
     }, ct);
 
-    /// <summary>Makes an account without a password for somebody whose e-mail was shown to be his own elsewhere.</summary>
-    /// <returns>Its id; null when the e-mail is taken.</returns>
-    public async Task<long?> AddVerifiedAsync(Transaction tx, string email, string name, DateTime now, Origin origin, string reason)
+    /// <summary>Makes an account for somebody whose e-mail was shown to be his own elsewhere.</summary>
+    /// <returns>Null when the e-mail is taken.</returns>
+    public async Task<Account?> AddVerifiedAsync(Transaction tx, string email, string name, string hash, DateTime now, Origin origin, string reason)
     {
-        if (await InsertAsync(tx, new NewUser(email, name, ""), StoredHash.None, Role.Person, now, origin, reason) is not { } account)
+        if (await InsertAsync(tx, new NewUser(email, name, ""), hash, Role.Person, now, origin, reason) is not { } account)
             return null;
         await tx.ExecuteAsync($"update users_accounts set email_verified_at = {now} where id = {account.Id}", CancellationToken.None);
         await trail.AddAsync(tx, AuditEvents.EmailVerified, origin, account.Id, now, reason);
-        return account.Id;
+        return account;
     }
 
-    /// <returns>Null when the e-mail is taken.</returns>
-    public async Task<Account?> InsertAsync(Transaction tx, NewUser user, string hash, Role role, DateTime now, Origin origin, string? reason)
+    async Task<Account?> InsertAsync(Transaction tx, NewUser user, string hash, Role role, DateTime now, Origin origin, string? reason)
     {
         // Whole seconds on the wire: every client of the contract reads them.
         var created = new DateTime(now.Ticks - now.Ticks % TimeSpan.TicksPerSecond, DateTimeKind.Utc);

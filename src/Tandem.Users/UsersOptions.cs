@@ -1,5 +1,6 @@
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
+using Microsoft.AspNetCore.Http;
 using Tandem.Core.Configuration;
 using Tandem.Users.Mailing;
 using Tandem.Users.Upstream;
@@ -187,6 +188,10 @@ public sealed class UsersOptions
     }
 
     /// <summary>What browsers call the relying party; null: there is no name, and so there are no passkeys.</summary>
+    /// <summary>Where people and programs reach this server, without a slash at the end. Where no setting says so it is what the request says; whoever gets the answer has sent that.</summary>
+    internal string AddressFor(HttpRequest request) =>
+        (PublicUrl ?? (Issuer != new UsersOptions().Issuer ? Issuer : $"{request.Scheme}://{request.Host}{request.PathBase}")).TrimEnd('/');
+
     internal string? PasskeyHost => (PasskeyDomain ?? new Uri(PublicUrl ?? Issuer).IdnHost).ToLowerInvariant() is var host && Uri.CheckHostName(host) == UriHostNameType.Dns ? host : null;
 
     internal bool MayUsePasskeysAt(string origin)

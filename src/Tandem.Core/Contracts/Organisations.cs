@@ -62,7 +62,7 @@ public static class OrganisationConventions
 {
     /// <summary>
     /// Only for members of the organisation in the route value <c>organisation</c> (its id) with this role or a higher one. Others get 404, as if it did not exist; members with a
-    /// lower role 403. Looked up for each request, so that it holds from the moment that somebody is out.
+    /// lower role 403; so it is for administrators of the program. Looked up for each request, so that it holds from the moment that somebody is out.
     /// </summary>
     public static TBuilder RequireOrganisationRole<TBuilder>(this TBuilder builder, OrganisationRole role = OrganisationRole.Member) where TBuilder : IEndpointConventionBuilder =>
         builder.AddEndpointFilter(async (context, next) =>

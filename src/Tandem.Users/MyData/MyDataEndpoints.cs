@@ -22,24 +22,19 @@ static class MyDataEndpoints
     {
         var user = routes.MapGroup("/users/{id}").WithTags("My data");
         user.MapPost("export", Export).WithSummary("Collect all that is held on a person, as a job").FreshSignIn()
-            .Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.Impersonated, UserProblems.NotFound, HttpProblems.TooManyRequests);
+            .Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.NotFound, HttpProblems.TooManyRequests);
         user.MapGet("export", Download).WithSummary("The export that is ready, as one JSON document").FreshSignIn()
-            .Produces(StatusCodes.Status200OK, contentType: "application/json").Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.Impersonated, UserProblems.NoExport);
+            .Produces(StatusCodes.Status200OK, contentType: "application/json").Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.NoExport);
         user.MapPost("erasure", Erase).WithSummary("Erase all that is held on a person and delete the account, as a job").FreshSignIn()
-            .Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.Impersonated, UserProblems.NotFound, UserProblems.LastAdministrator, UserProblems.LastOwner);
+            .Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.NotFound, UserProblems.LastAdministrator, UserProblems.LastOwner);
     }
 
     static async Task<Results<Accepted<JobView>, ProblemResult>> Export(long id, Caller caller, Origin origin, Db db, UserTable users, IJobQueue queue, IRateLimits limits, HttpContext context, CancellationToken ct)
     {
         if (await RefuseAsync(id, caller, users, ct) is { } refusal)
             return refusal;
-        var limit = await limits.TakeAsync("users/export", $"{id}", ExportsPerDay, TimeSpan.FromDays(1));
-        if (!limit.Allowed)
-        {
-            limit.WriteHeaders(context.Response, "export");
-            return limit.Refusal("This account's data was collected too often today; try again after the time in Retry-After.");
-        }
-
+        if (await limits.RefuseAsync(context, "export", $"{id}", ExportsPerDay, TimeSpan.FromDays(1), "This account's data was collected too often today; try again after the time in Retry-After.") is { } often)
+            return often;
         return await AcceptAsync(new ExportData(id, origin), id, db, queue, ct);
     }
 

@@ -1,6 +1,4 @@
-using System.Buffers.Text;
-using System.Security.Cryptography;
-using System.Text;
+using Tandem.Users.Tickets;
 
 namespace Tandem.Users.OpenId;
 
@@ -23,15 +21,10 @@ sealed record Client(string Id, string Name, string? SecretHash, string Redirect
     /// <summary>Is this its secret? A public client has none, and must send none.</summary>
     public bool Owns(string? secret) => SecretHash is null
         ? string.IsNullOrEmpty(secret)
-        : CryptographicOperations.FixedTimeEquals(Encoding.ASCII.GetBytes(DigestOf(secret ?? "")), Encoding.ASCII.GetBytes(SecretHash));
+        : Secret.Same(Secret.Digest(secret ?? ""), SecretHash);
 
     /// <summary>May an answer of before stand for the next time? Not where another program could pass for this one (RFC 8252, 8.6).</summary>
     public bool IsAssured(string redirectUri) => !IsPublic || redirectUri.StartsWith("https://", StringComparison.Ordinal);
-
-    /// <summary>256 random bits: too many to be guessed, so a plain digest of them may be stored.</summary>
-    public static string NewSecret() => Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32));
-
-    public static string DigestOf(string secret) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(secret)));
 
     public static string[] Words(string text) => text.Split(' ', StringSplitOptions.RemoveEmptyEntries);
 }

@@ -4,6 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.Tickets;
 using static Tandem.Users.UserCommands;
 
 namespace Tandem.Users.OpenId;
@@ -38,7 +39,7 @@ static class ClientCommands
                 return WrongUse;
             return await host.RunAsync(async (services, ct) =>
             {
-                var secret = client.IsPublic ? null : Client.NewSecret();
+                var secret = client.IsPublic ? null : Secret.New();
                 var stored = client.ToClient(secret, services.GetRequiredService<TimeProvider>().UtcNow());
                 if (!await services.GetRequiredService<ClientTable>().AddAsync(stored, Origin.Operator, ct))
                     return Refuse(parsed, ClientProblems.IdTaken.Detail);

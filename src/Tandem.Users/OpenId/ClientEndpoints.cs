@@ -6,6 +6,7 @@ using Microsoft.AspNetCore.Routing;
 using Tandem.Core;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.Tickets;
 
 namespace Tandem.Users.OpenId;
 
@@ -29,7 +30,7 @@ static class ClientEndpoints
     {
         if (client.FindInvalid() is { Count: > 0 } faults)
             return Problem.Invalid(faults);
-        var secret = client.IsPublic ? null : Client.NewSecret();
+        var secret = client.IsPublic ? null : Secret.New();
         var stored = client.ToClient(secret, clock.UtcNow());
         if (!await clients.AddAsync(stored, origin, ct))
             return Problem.Of(ClientProblems.IdTaken);

@@ -2,6 +2,7 @@ using System.ComponentModel.DataAnnotations;
 using System.Diagnostics.CodeAnalysis;
 using System.Text.RegularExpressions;
 using Tandem.Core.Http;
+using Tandem.Users.Tickets;
 
 namespace Tandem.Users.OpenId;
 
@@ -93,7 +94,7 @@ public sealed partial record NewClient(
     {
         var grants = Grants;
         var scopes = Scopes ?? (SignsPeopleIn(grants) ? ["openid", "profile", "email", "offline_access"] : []);
-        return new Client(Id, Name ?? Id, secret is null ? null : Client.DigestOf(secret), Join(RedirectUris ?? []), Join(PostLogoutRedirectUris ?? []), Join(grants), Join(scopes),
+        return new Client(Id, Name ?? Id, secret is null ? null : Secret.Digest(secret), Join(RedirectUris ?? []), Join(PostLogoutRedirectUris ?? []), Join(grants), Join(scopes),
             IsTrusted, now, RequirePar, BackchannelLogoutUri);
 
         static string Join(string[] words) => string.Join(' ', words.Distinct());

@@ -87,10 +87,9 @@ sealed class ClientGrants(ClientTable clients, ClientSessions sessions, UserTabl
     async Task LimitAsync(BaseValidatingContext context)
     {
         var http = OpenIdServer.HttpOf(context);
-        if (options.RequestsPerMinutePerAddress == 0 || await limits.TakeAsync("users/client-requests", ClientAddress.Of(http), options.RequestsPerMinutePerAddress, TimeSpan.FromMinutes(1)) is not { Allowed: false } limit)
+        if (await limits.RefuseAsync(http, "client-requests", ClientAddress.Of(http), options.RequestsPerMinutePerAddress, TimeSpan.FromMinutes(1)) is not { } refusal)
             return;
-        limit.WriteHeaders(http.Response, "client-requests");
-        context.Transaction.SetProperty(OpenIdServer.RefusalProperty, limit.Refusal());
+        context.Transaction.SetProperty(OpenIdServer.RefusalProperty, refusal);
         context.Reject(Errors.TemporarilyUnavailable, HttpProblems.TooManyRequests.Detail);
     }
 

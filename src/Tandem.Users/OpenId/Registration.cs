@@ -1,6 +1,4 @@
 using System.Net.Http.Headers;
-using System.Security.Cryptography;
-using System.Text;
 using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
@@ -9,6 +7,7 @@ using Microsoft.AspNetCore.Routing;
 using Tandem.Core;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.Tickets;
 
 namespace Tandem.Users.OpenId;
 
@@ -42,17 +41,14 @@ static class Registration
             origin = origin.As(caller.AccountId, caller.SessionId);
         else if (options.DynamicRegistration == DynamicRegistration.Token)
             return Unauthorized(context, ClientProblems.RegistrationWantsToken);
-        else if (options.RequestsPerMinutePerAddress > 0
-            && await limits.TakeAsync("users/registrations", ClientAddress.Of(context), options.RequestsPerMinutePerAddress, TimeSpan.FromMinutes(1)) is { Allowed: false } limit)
-        {
-            limit.WriteHeaders(context.Response, "registrations");
-            return limit.Refusal("Too many registrations from this address; try again after the time in Retry-After.");
-        }
+        else if (await limits.RefuseAsync(context, "registrations", ClientAddress.Of(context), options.RequestsPerMinutePerAddress, TimeSpan.FromMinutes(1),
+            "Too many registrations from this address; try again after the time in Retry-After.") is { } refusal)
+            return refusal;
 
         if (ClientOf(metadata, $"dyn-{Guid.NewGuid():n}", out var client) is { } fault)
             return fault;
-        var (secret, token, now) = (client.IsPublic ? null : Client.NewSecret(), Client.NewSecret(), clock.UtcNow());
-        var stored = client.ToClient(secret, now) with { RegistrationDigest = Client.DigestOf(token) };
+        var (secret, token, now) = (client.IsPublic ? null : Secret.New(), Secret.New(), clock.UtcNow());
+        var stored = client.ToClient(secret, now) with { RegistrationDigest = Secret.Digest(token) };
         if (!await clients.AddOwnAsync(stored, options.MaxRegisteredClients, origin, ct))
             return Refusal(ClientProblems.TooManyRegistered, "temporarily_unavailable");
         context.Response.Headers.CacheControl = "no-store";
@@ -91,8 +87,7 @@ static class Registration
         OpenIdServer.SpeakAsClientsRead(context);
         if (!AuthenticationHeaderValue.TryParse(context.Request.Headers.Authorization, out var sent) || !sent.Scheme.Equals("Bearer", StringComparison.OrdinalIgnoreCase))
             return null;
-        var digest = Encoding.ASCII.GetBytes(Client.DigestOf(sent.Parameter ?? ""));
-        return await clients.FindAsync(id, ct) is { RegistrationDigest: { } known } client && CryptographicOperations.FixedTimeEquals(digest, Encoding.ASCII.GetBytes(known)) ? client : null;
+        return await clients.FindAsync(id, ct) is { RegistrationDigest: { } known } client && Secret.Same(Secret.Digest(sent.Parameter ?? ""), known) ? client : null;
     }
 
     /// <summary>What is taken of what a client says of itself. Metadata that mean nothing here are left out, as RFC 7591 has it.</summary>
@@ -114,9 +109,7 @@ static class Registration
             : Refusal(ClientProblems.InvalidMetadata, "invalid_client_metadata", $"{(field == "name" ? "client_name" : field)} {messages[0]}");
     }
 
-    static string AddressOf(HttpContext context, UsersOptions options, string id) => options.Issuer == new UsersOptions().Issuer
-        ? $"{context.Request.Scheme}://{context.Request.Host}/register/{id}"
-        : new Uri(new Uri(options.Issuer.TrimEnd('/') + "/"), $"register/{id}").AbsoluteUri;
+    static string AddressOf(HttpContext context, UsersOptions options, string id) => $"{options.AddressFor(context.Request)}/register/{id}";
 
     static ProblemResult Unauthorized(HttpContext context, Problem problem)
     {

@@ -81,15 +81,14 @@ static class OrganisationEndpoints
     static async Task<NoContent> Set(string id, long user, RoleChange change, Caller caller, Origin origin, OrganisationTable organisations, TimeProvider clock, CancellationToken ct)
     {
         var organisation = await ManagedAsync(id, OrganisationRole.Admin, caller, organisations, ct);
-        await organisations.SetAsync(organisation.Id, user, change.Role, OrganisationTable.By(organisation.Id, caller), origin, clock.UtcNow(), ct);
+        await organisations.SetAsync(organisation.Id, user, change.Role, caller, origin, clock.UtcNow(), ct);
         return TypedResults.NoContent();
     }
 
     static async Task<NoContent> PutOut(string id, long user, Caller caller, Origin origin, OrganisationTable organisations, TimeProvider clock, CancellationToken ct)
     {
-        var himself = user == caller.AccountId;
-        var organisation = himself ? await FindAsync(id, caller, organisations, ct) : await ManagedAsync(id, OrganisationRole.Admin, caller, organisations, ct);
-        await organisations.PutOutAsync(organisation.Id, user, himself, OrganisationTable.By(organisation.Id, caller), origin, clock.UtcNow(), ct);
+        var organisation = user == caller.AccountId ? await FindAsync(id, caller, organisations, ct) : await ManagedAsync(id, OrganisationRole.Admin, caller, organisations, ct);
+        await organisations.PutOutAsync(organisation.Id, user, caller, origin, clock.UtcNow(), ct);
         return TypedResults.NoContent();
     }
 
@@ -98,13 +97,10 @@ static class OrganisationEndpoints
     {
         var organisation = await ManagedAsync(id, OrganisationRole.Admin, caller, organisations, ct);
         // Whoever is mailed to is not asked, so it counts like every mail that somebody else has sent.
-        if (options.MailsPerEmail > 0 && await limits.TakeAsync("users/invitations", UserTable.Fold(asked.Email), options.MailsPerEmail, TimeSpan.FromHours(1)) is { Allowed: false } limit)
-        {
-            limit.WriteHeaders(context.Response, "invitations");
-            return limit.Refusal("Too many invitations to this e-mail; try again after the time in Retry-After.");
-        }
-
-        var made = await organisations.InviteAsync(organisation, asked.Email, asked.Role, OrganisationTable.By(organisation.Id, caller), origin, clock.UtcNow(), ct);
+        if (await limits.RefuseAsync(context, "invitations", UserTable.Fold(asked.Email), options.MailsPerEmail, TimeSpan.FromHours(1),
+            "Too many invitations to this e-mail; try again after the time in Retry-After.") is { } refusal)
+            return refusal;
+        var made = await organisations.InviteAsync(organisation, asked.Email, asked.Role, caller, origin, clock.UtcNow(), ct);
         return TypedResults.Created($"/organisations/{organisation.Id}/invitations/{made.Id}", InvitationView.Of(made));
     }
 
@@ -114,7 +110,7 @@ static class OrganisationEndpoints
     static async Task<Results<NoContent, ProblemResult>> Withdraw(string id, Guid invitation, Caller caller, OrganisationTable organisations, CancellationToken ct)
     {
         var organisation = await ManagedAsync(id, OrganisationRole.Admin, caller, organisations, ct);
-        return await organisations.WithdrawAsync(organisation.Id, invitation, OrganisationTable.By(organisation.Id, caller), ct) ? TypedResults.NoContent() : Problem.Of(UserProblems.InvitationNotFound);
+        return await organisations.WithdrawAsync(organisation.Id, invitation, caller, ct) ? TypedResults.NoContent() : Problem.Of(UserProblems.InvitationNotFound);
     }
 
     static async Task<Results<Ok<InvitationView[]>, ProblemResult>> Own(Caller caller, UserTable users, OrganisationTable organisations, TimeProvider clock, CancellationToken ct) =>

@@ -53,6 +53,8 @@ sealed class OrganisationTable(Db db, AuditTrail trail, Letters letters, UsersOp
         if (await tx.FindAsync<Kept>(Locked(before.Id), ct) is not { } kept)
             return null;
         var (slug, name) = (change.Slug ?? kept.Slug, change.Name ?? kept.Name);
+        if (slug == kept.Slug && name == kept.Name)
+            return before;
         if (await tx.FindAsync<long>($"select count(*) from users_organisations where slug = {slug} and id <> {before.Id}", ct) > 0)
             throw new ProblemException(UserProblems.OrganisationTaken);
         await tx.ExecuteAsync($"update users_organisations set slug = {slug}, name = {name} where id = {before.Id}", ct);
@@ -79,13 +81,13 @@ sealed class OrganisationTable(Db db, AuditTrail trail, Letters letters, UsersOp
         """, ct), await db.FindAsync<long>($"select count(*) from users_members where organisation_id = {id}", ct));
 
     /// <summary>Gives a member another role.</summary>
-    /// <param name="by">The role of whoever does it; null: an administrator of the program, who may put anybody in as well.</param>
+    /// <param name="by">Who does it; administrators of the program, and null, may put anybody in as well.</param>
     /// <exception cref="ProblemException">users/not-a-member, users/last-owner, users/role-not-held, users/too-many-members.</exception>
-    public Task SetAsync(Guid id, long accountId, OrganisationRole role, Func<Transaction, Task<OrganisationRole?>> by, Origin origin, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    public Task SetAsync(Guid id, long accountId, OrganisationRole role, Caller? by, Origin origin, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
     {
         if (await tx.FindAsync<Kept>(Locked(id), ct) is null || await tx.FindAsync<Account>(UserTable.Locked(accountId), ct) is null)
             throw new ProblemException(UserProblems.NotAMember);
-        var (mine, before) = (await by(tx), await RoleAsync(tx, id, accountId, ct));
+        var (mine, before) = (await HeldAsync(tx, id, by), await RoleAsync(tx, id, accountId, ct));
         if (before is null)
         {
             if (mine is not null)
@@ -106,28 +108,23 @@ sealed class OrganisationTable(Db db, AuditTrail trail, Letters letters, UsersOp
 
     /// <summary>Puts a member out; oneself: leaves.</summary>
     /// <exception cref="ProblemException">users/not-a-member, users/last-owner, users/role-not-held.</exception>
-    public Task PutOutAsync(Guid id, long accountId, bool himself, Func<Transaction, Task<OrganisationRole?>> by, Origin origin, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    public Task PutOutAsync(Guid id, long accountId, Caller by, Origin origin, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
     {
         if (await tx.FindAsync<Kept>(Locked(id), ct) is null || await RoleAsync(tx, id, accountId, ct) is not { } before)
             throw new ProblemException(UserProblems.NotAMember);
-        if (!himself)
-            Refuse(await by(tx), before);
+        if (accountId != by.AccountId)
+            Refuse(await HeldAsync(tx, id, by), before);
         await KeepAnOwnerAsync(tx, id, accountId, before, ct);
         await LeaveAsync(tx, id, accountId, origin, now, ct);
     }, ct);
 
-    /// <summary>What whoever asks is, as the transaction sees it: he may have been put out a moment ago.</summary>
-    /// <param name="caller">Administrators of the program are above every role.</param>
-    public static Func<Transaction, Task<OrganisationRole?>> By(Guid id, Caller caller) => async tx => caller.May(UserEndpoints.Write) ? null
-        : await RoleAsync(tx, id, caller.AccountId, CancellationToken.None) is { } role and > OrganisationRole.Member ? role : throw new ProblemException(UserProblems.RoleNotHeld);
-
     /// <summary>Invites whoever has an e-mail. Whether that is somebody here makes no difference to anything.</summary>
     /// <exception cref="ProblemException">users/role-not-held, users/too-many-invitations, users/already-a-member.</exception>
-    public Task<Invitation> InviteAsync(Membership to, string email, OrganisationRole role, Func<Transaction, Task<OrganisationRole?>> by, Origin origin, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    public Task<Invitation> InviteAsync(Membership to, string email, OrganisationRole role, Caller? by, Origin origin, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
     {
         if (await tx.FindAsync<Kept>(Locked(to.Id), ct) is null)
             throw new ProblemException(UserProblems.OrganisationNotFound);
-        Refuse(await by(tx), role);
+        Refuse(await HeldAsync(tx, to.Id, by), role);
         var folded = UserTable.Fold(email);
         if (await tx.FindAsync<long>($"select count(*) from users_members m join users_accounts a on a.id = m.account_id where m.organisation_id = {to.Id} and a.email = {folded}", ct) > 0)
             throw new ProblemException(UserProblems.AlreadyAMember);
@@ -155,9 +152,9 @@ sealed class OrganisationTable(Db db, AuditTrail trail, Letters letters, UsersOp
     }
 
     /// <returns>False when there is no such invitation.</returns>
-    public Task<bool> WithdrawAsync(Guid id, Guid invitation, Func<Transaction, Task<OrganisationRole?>> by, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    public Task<bool> WithdrawAsync(Guid id, Guid invitation, Caller? by, CancellationToken ct) => db.InTransactionAsync(async tx =>
     {
-        await by(tx);
+        await HeldAsync(tx, id, by);
         return await tx.ExecuteAsync($"delete from users_invitations where id = {invitation} and organisation_id = {id}", ct) == 1;
     }, ct);
 
@@ -242,6 +239,12 @@ sealed class OrganisationTable(Db db, AuditTrail trail, Letters letters, UsersOp
             $"select count(*) from users_members where organisation_id = {id} and role = {Text(OrganisationRole.Owner)} and account_id <> {accountId}", ct) == 0)
             throw new ProblemException(UserProblems.LastOwner, $"{UserProblems.LastOwner.Detail} It is organisation {id}.");
     }
+
+    /// <summary>What whoever asks is, as the transaction sees it: he may have been put out a moment ago.</summary>
+    /// <returns>Null: an administrator of the program, who is above every role.</returns>
+    /// <exception cref="ProblemException">users/role-not-held: he is no more than a member.</exception>
+    static async Task<OrganisationRole?> HeldAsync(Transaction tx, Guid id, Caller? by) => by is null || by.May(UserEndpoints.Write) ? null
+        : await RoleAsync(tx, id, by.AccountId, CancellationToken.None) is { } role and > OrganisationRole.Member ? role : throw new ProblemException(UserProblems.RoleNotHeld);
 
     /// <summary>Nobody gives or takes a role above his own.</summary>
     static void Refuse(OrganisationRole? mine, OrganisationRole role)

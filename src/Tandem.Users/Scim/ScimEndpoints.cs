@@ -4,6 +4,7 @@ using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
@@ -158,11 +159,7 @@ static class ScimEndpoints
 
     static string? IfMatch(HttpContext context) => context.Request.Headers.IfMatch.ToString() is { Length: > 0 } versions ? versions : null;
 
-    static string AddressOf(HttpContext context)
-    {
-        var request = context.Request;
-        return $"{request.Scheme}://{request.Host}{request.PathBase}{Base}";
-    }
+    static string AddressOf(HttpContext context) => context.RequestServices.GetRequiredService<UsersOptions>().AddressFor(context.Request) + Base;
 
     static IResult ListOf(List<JsonObject> all) => new ScimAnswer(200, Question.Body(all, all.Count, 1));
 

@@ -48,12 +48,15 @@ sealed class ScimUsers(Db db, UserTable users, Ownership ownership, AuditTrail t
         var (hash, now) = (await HashAsync(user.Password, ct) ?? StoredHash.None, clock.UtcNow());
         return await db.InTransactionAsync(async tx =>
         {
-            if (await users.InsertAsync(tx, new NewUser(email, user.Name, ""), hash, Role.Person, now, origin, Reason) is not { } account)
-                throw Taken(email);
             // The directory is whom the company believes about its mailboxes.
-            await tx.ExecuteAsync($"update users_accounts set email_verified_at = {now}, is_active = {user.Active ?? true} where id = {account.Id}", ct);
-            await trail.AddAsync(tx, AuditEvents.EmailVerified, origin, account.Id, now, Reason);
-            await users.FollowAsync(tx, account, account with { IsActive = user.Active ?? true }, hasNewPassword: false, now, origin, Reason, ct);
+            if (await users.AddVerifiedAsync(tx, email, user.Name, hash, now, origin, Reason) is not { } account)
+                throw Taken(email);
+            if (user.Active == false)
+            {
+                await tx.ExecuteAsync($"update users_accounts set is_active = {false} where id = {account.Id}", ct);
+                await users.FollowAsync(tx, account, account with { IsActive = false }, hasNewPassword: false, now, origin, Reason, ct);
+            }
+
             await KeepAsync(tx, account.Id, user, isOwnEmail: user.Emails.Count == 0);
             return account.Id.ToString(CultureInfo.InvariantCulture);
         }, ct);

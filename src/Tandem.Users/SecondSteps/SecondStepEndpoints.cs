@@ -35,11 +35,13 @@ static class SecondStepEndpoints
         own.MapPost("recovery-codes", RenewCodes).WithSummary("Ten new recovery codes in the place of the old ones").FreshSignIn().Answers(UserProblems.SecondStepIsOff);
     }
 
-    /// <summary>Wants a session whose person has shown who he is lately: whoever finds an open laptop does not take the account over. Keys and clients pass, there is nobody behind them to be asked; what they may not do at all is InPerson as well.</summary>
+    /// <summary>Wants a session whose person has shown who he is lately: whoever finds an open laptop does not take the account over. Keys and clients pass, there is nobody behind them to be asked; what they may not do at all is InPerson as well. Whoever acts as somebody else cannot show it.</summary>
     public static TBuilder FreshSignIn<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder => builder.AddEndpointFilter(static async (context, next) =>
     {
         var http = context.HttpContext;
         var (services, options) = (http.RequestServices, http.RequestServices.GetRequiredService<UsersOptions>());
+        if (http.Features.Get<Caller>() is { ImpersonatorId: not null })
+            return Problem.Of(UserProblems.Impersonated);
         if (http.Features.Get<Caller>() is not { } caller || KeyEndpoints.NotInPerson(caller) is not null || options.StepUpAfter == TimeSpan.Zero
             || await services.GetRequiredService<Sessions>().IsFreshAsync(caller.SessionId, services.GetRequiredService<TimeProvider>().UtcNow(), http.RequestAborted))
             return await next(context);
@@ -47,7 +49,7 @@ static class SecondStepEndpoints
         http.Response.Headers.WWWAuthenticate = string.Create(CultureInfo.InvariantCulture,
             $"Bearer error=\"insufficient_user_authentication\", error_description=\"A more recent sign-in is needed\", max_age=\"{options.StepUpAfter.TotalSeconds}\"");
         return Problem.Of(UserProblems.SignInTooOld);
-    }).Answers(UserProblems.SignInTooOld);
+    }).Answers(UserProblems.SignInTooOld, UserProblems.Impersonated);
 
     static async Task<Results<Ok<WaysIn>, ProblemResult>> Show(Caller caller, UserTable users, SecondStep secondStep, PasskeyTable passkeys, CancellationToken ct)
     {

@@ -67,19 +67,9 @@ static class MailedEndpoints
 /// <summary>How many mails an address may ask for.</summary>
 sealed class MailAllowance(IRateLimits limits, UsersOptions options)
 {
-    static readonly TimeSpan Window = TimeSpan.FromMinutes(5);
-
     /// <returns>What to answer; null: it may.</returns>
-    public async Task<ProblemResult?> RefuseAsync(HttpContext context)
-    {
-        if (options.MailsPerAddress == 0)
-            return null;
-        var limit = await limits.TakeAsync("users/mail-address", ClientAddress.Of(context), options.MailsPerAddress, Window);
-        if (limit.Allowed)
-            return null;
-        limit.WriteHeaders(context.Response, "mail");
-        return limit.Refusal("This address has asked for too many mails; try again after the time in Retry-After.");
-    }
+    public ValueTask<ProblemResult?> RefuseAsync(HttpContext context) => limits.RefuseAsync(context, "mail-address", ClientAddress.Of(context), options.MailsPerAddress, TimeSpan.FromMinutes(5),
+        "This address has asked for too many mails; try again after the time in Retry-After.");
 }
 
 /// <summary>Who is to be mailed to.</summary>

@@ -29,7 +29,7 @@ static class UpstreamEndpoints
         if (providers.Find(name) is null)
             return Problem.Of(UserProblems.UpstreamNotFound);
         context.Response.Headers.CacheControl = "no-store";
-        var address = $"{UpstreamPages.BaseOf(context, options)}/auth/upstream/{name}/link?handle={await logins.SealAsync(name, caller, ct)}";
+        var address = $"{options.AddressFor(context.Request)}/auth/upstream/{name}/link?handle={await logins.SealAsync(name, caller, ct)}";
         return TypedResults.Ok(new UpstreamLink(address, (int)UpstreamLogins.LinkLifetime.TotalSeconds));
     }
 

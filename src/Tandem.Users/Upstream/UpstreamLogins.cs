@@ -74,9 +74,9 @@ sealed class UpstreamLogins(Db db, Keys keys, UserTable users, Ownership ownersh
             {
                 if (!(provider.Options.AllowSignUp ?? options.SignUp))
                     throw new ProblemException(UserProblems.SignUpClosed, "There is no account for this login, and none is made here; ask an administrator for one.");
-                var made = await users.AddVerifiedAsync(tx, email, identity.Name ?? email.Split('@')[0], now, origin, reason) ?? throw Refused("An account with your e-mail was made a moment ago. Please try again.");
-                await AddAsync(tx, made, provider, identity, origin, now, reason);
-                return made;
+                var made = await users.AddVerifiedAsync(tx, email, identity.Name ?? email.Split('@')[0], StoredHash.None, now, origin, reason) ?? throw Refused("An account with your e-mail was made a moment ago. Please try again.");
+                await AddAsync(tx, made.Id, provider, identity, origin, now, reason);
+                return made.Id;
             }
 
             if (!account.IsActive)

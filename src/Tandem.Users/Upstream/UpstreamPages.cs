@@ -30,7 +30,7 @@ sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers 
         var ct = http.RequestAborted;
         if (providers.Find(name) is not { } provider)
             return Refuse(http, Problem.Of(UserProblems.UpstreamNotFound), null);
-        if (await RefuseAsync(http) is { } refusal)
+        if (await limits.RefuseAsync(http, "client-requests", ClientAddress.Of(http), options.RequestsPerMinutePerAddress, TimeSpan.FromMinutes(1)) is { } refusal)
             return Refuse(http, refusal, null);
         var form = browsers.FormToken(http);
         var begun = new Begun(name, Secret.Digest(form), Secret.New(), Secret.New(), null, null, null);
@@ -127,14 +127,6 @@ sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers 
             """);
     }
 
-    async Task<ProblemResult?> RefuseAsync(HttpContext http)
-    {
-        if (options.RequestsPerMinutePerAddress == 0 || await limits.TakeAsync("users/client-requests", ClientAddress.Of(http), options.RequestsPerMinutePerAddress, TimeSpan.FromMinutes(1)) is not { Allowed: false } limit)
-            return null;
-        limit.WriteHeaders(http.Response, "client-requests");
-        return limit.Refusal();
-    }
-
     IResult Refuse(HttpContext http, Provider provider, UpstreamException e, string? to)
     {
         logger.UpstreamFailed(provider.Name, e.Reason, e.Detail, e.InnerException?.Message);
@@ -165,11 +157,7 @@ sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers 
     /// <summary>From the callback's address, whatever this server is called and whatever stands in front of its paths.</summary>
     static string BackTo(string to) => $"../../../{to}";
 
-    string CallbackOf(HttpContext http, string name) => $"{BaseOf(http, options)}/auth/upstream/{name}/callback";
-
-    /// <summary>Where people reach this server. Without settings that say so it is what the request says; the provider compares it with what is registered there.</summary>
-    public static string BaseOf(HttpContext http, UsersOptions options) =>
-        (options.PublicUrl ?? (options.Issuer != new UsersOptions().Issuer ? options.Issuer : $"{http.Request.Scheme}://{http.Request.Host}")).TrimEnd('/');
+    string CallbackOf(HttpContext http, string name) => $"{options.AddressFor(http.Request)}/auth/upstream/{name}/callback";
 
     static string ProofOf(string form, string handle) => Secret.Digest($"add a login {form} {handle}");
 

@@ -1,11 +1,9 @@
 using System.Net.Http.Json;
 using System.Net.WebSockets;
 using System.Text.Json;
-using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Time.Testing;
 using Tandem.Core.Data;
-using Tandem.Core.Http;
 using Tandem.Users;
 using Tandem.Users.Audit;
 
@@ -101,22 +99,16 @@ public sealed class ImpersonationTests(UsersFixture fixture) : IClassFixture<Use
         await using var app = await TestApp.StartAsync();
         using var admin = await app.AdministratorAsync();
         using var person = await app.PersonAsync();
-        var (_, answer) = await ActAsync(app, admin, person.Id);
-        Assert.True(app.Services.GetRequiredService<ITokenVerifier>().TryVerify(answer.GetProperty("access_token").GetString(), out var caller));
+        var organisation = (await (await person.Http.PostAsJsonAsync("/organisations", new { slug = $"o{Guid.NewGuid():n}", name = "Engines" }, Ct)).JsonAsync(201)).GetProperty("id").GetString();
+        var (http, answer) = await ActAsync(app, admin, person.Id);
+        using var acting = http;
 
-        // Whatever endpoint it is, this is where it asks who does it.
-        var origin = Origin.Of(Features(caller));
-        await app.Db.InTransactionAsync(tx => app.Services.GetRequiredService<AuditTrail>().AddAsync(tx, AuditEvents.DeviceDenied, origin, person.Id, DateTime.UtcNow), Ct);
+        await (await acting.PatchAsJsonAsync($"/organisations/{organisation}", new { name = "Looms" }, Ct)).JsonAsync();
+        await (await acting.DeleteAsync($"/organisations/{organisation}", Ct)).ShouldBeProblemAsync(403, "users/impersonated");
 
         var row = Assert.Single((await (await admin.Http.GetAsync("/audit?actor=impersonator", Ct)).JsonAsync()).EnumerateArray());
-        Assert.Equal((admin.Id, person.Id, answer.GetProperty("session_id").GetString()), (row.GetProperty("actor_id").GetInt64(), row.GetProperty("subject_id").GetInt64(), row.GetProperty("credential_id").GetString()));
-
-        static DefaultHttpContext Features(Caller caller)
-        {
-            var context = new DefaultHttpContext();
-            context.Features.Set(caller);
-            return context;
-        }
+        Assert.Equal(("organisation-changed", admin.Id, organisation, answer.GetProperty("session_id").GetString()), (row.GetProperty("event").GetString(), row.GetProperty("actor_id").GetInt64(),
+            row.GetProperty("object_id").GetString(), row.GetProperty("credential_id").GetString()));
     }
 
     [Fact]

@@ -420,8 +420,8 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
             var (organisations, now) = (_program.App.Services.GetRequiredService<OrganisationTable>(), DateTime.UtcNow);
             var made = await organisations.AddAsync(new NewOrganisation($"o{Guid.NewGuid():n}", "Shop"), ownerId, Origin.Operator, now, Ct);
             _member = (await AddAsync(_program, Role.Person)).Id;
-            await organisations.SetAsync(made.Id, _member, OrganisationRole.Member, _ => Task.FromResult<OrganisationRole?>(null), Origin.Operator, now, Ct);
-            _invitation = (await organisations.InviteAsync(made, TestUsers.NewEmail(), OrganisationRole.Member, _ => Task.FromResult<OrganisationRole?>(null), Origin.Operator, now, Ct)).Id;
+            await organisations.SetAsync(made.Id, _member, OrganisationRole.Member, null, Origin.Operator, now, Ct);
+            _invitation = (await organisations.InviteAsync(made, TestUsers.NewEmail(), OrganisationRole.Member, null, Origin.Operator, now, Ct)).Id;
             return $"{made.Id}";
         }
 
@@ -431,7 +431,7 @@ public sealed class RouteAccessTests(RouteAccessTests.Program program) : IClassF
             var (organisations, now) = (_program.App.Services.GetRequiredService<OrganisationTable>(), DateTime.UtcNow);
             var made = await organisations.AddAsync(new NewOrganisation($"o{Guid.NewGuid():n}", "Shop"), (await AddAsync(_program, Role.Person)).Id, Origin.Operator, now, Ct);
             await _program.App.Db.ExecuteAsync($"update users_accounts set email_verified_at = {now} where id = {_owner.Id}", Ct);
-            return $"{(await organisations.InviteAsync(made, _owner.Email, OrganisationRole.Member, _ => Task.FromResult<OrganisationRole?>(null), Origin.Operator, now, Ct)).Id}";
+            return $"{(await organisations.InviteAsync(made, _owner.Email, OrganisationRole.Member, null, Origin.Operator, now, Ct)).Id}";
         }
 
         async Task<string> AddClientAsync()

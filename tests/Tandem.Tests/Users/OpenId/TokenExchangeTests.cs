@@ -83,6 +83,24 @@ public sealed class TokenExchangeTests(OpenIdFixture fixture) : IClassFixture<Op
         await (await http.GetAsync($"/users/{admin.Id}", Ct)).JsonAsync();
     }
 
+    [Fact]
+    public async Task Who_acts_as_a_person_is_seen_through_the_services_that_the_token_goes_through()
+    {
+        var stock = await ServiceAsync(App);
+        using var admin = await App.AdministratorAsync();
+        using var person = await App.PersonAsync();
+        var token = (await (await admin.Http.PostAsJsonAsync($"/users/{person.Id}/impersonation", new { reason = "Ticket 4711" }, Ct)).JsonAsync()).GetProperty("access_token").GetString()!;
+
+        var made = (await (await ExchangeAsync(App, stock, token, "api")).JsonAsync()).GetProperty("access_token").GetString()!;
+
+        Assert.Equal($$$"""{"sub":"{{{stock.Id}}}","act":{"sub":"{{{admin.Id}}}"}}""", Decode(made).GetProperty("act").GetRawText());
+        using var http = App.With(made);
+        await (await http.GetAsync($"/users/{person.Id}", Ct)).JsonAsync();
+        await (await http.PostAsJsonAsync("/keys", new { name = "to stay" }, Ct)).ShouldBeProblemAsync(403, "users/impersonated");
+        await (await admin.Http.DeleteAsync($"/users/{person.Id}/impersonation", Ct)).JsonlessAsync(204);
+        await (await http.GetAsync($"/users/{person.Id}", Ct)).ShouldBeProblemAsync(401, "http/unauthorized");
+    }
+
     [Theory]
     [InlineData("first")]
     [InlineData("all")]
