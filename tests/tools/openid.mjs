@@ -67,17 +67,23 @@ async function checkIdToken(token, jwks, nonce) {
   return payload;
 }
 
+// The code flow of openid-client.
+async function byCode(oidc, config) {
+  const [verifier, state, nonce] = [oidc.randomPKCECodeVerifier(), oidc.randomState(), oidc.randomNonce()];
+  const url = oidc.buildAuthorizationUrl(config, {
+    redirect_uri: to.redirect_uri, scope, state, nonce, code_challenge: await oidc.calculatePKCECodeChallenge(verifier), code_challenge_method: "S256",
+  });
+  const tokens = await oidc.authorizationCodeGrant(config, await signIn(url), { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce, idTokenExpected: true });
+  const { sub } = await checkIdToken(tokens.id_token, config.serverMetadata().jwks_uri, nonce);
+  const user = await oidc.fetchUserInfo(config, tokens.access_token, sub);
+  return { tokens, user };
+}
+
 const flows = {
   async "openid-client"() {
     const oidc = await load("openid-client");
     const config = await oidc.discovery(new URL(to.issuer), to.client_id, to.client_secret, undefined, { execute: [oidc.allowInsecureRequests] });
-    const [verifier, state, nonce] = [oidc.randomPKCECodeVerifier(), oidc.randomState(), oidc.randomNonce()];
-    const url = oidc.buildAuthorizationUrl(config, {
-      redirect_uri: to.redirect_uri, scope, state, nonce, code_challenge: await oidc.calculatePKCECodeChallenge(verifier), code_challenge_method: "S256",
-    });
-    const tokens = await oidc.authorizationCodeGrant(config, await signIn(url), { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce, idTokenExpected: true });
-    const { sub } = await checkIdToken(tokens.id_token, config.serverMetadata().jwks_uri, nonce);
-    const user = await oidc.fetchUserInfo(config, tokens.access_token, sub);
+    const { tokens, user } = await byCode(oidc, config);
     const next = await oidc.refreshTokenGrant(config, tokens.refresh_token);
     assert.equal((await oidc.tokenIntrospection(config, next.access_token)).active, true);
     await oidc.tokenRevocation(config, next.refresh_token);
@@ -146,13 +152,7 @@ const flows = {
     }, undefined, { execute: [oidc.allowInsecureRequests] });
     const client = config.clientMetadata();
     to.client_id = client.client_id;
-    const [verifier, state, nonce] = [oidc.randomPKCECodeVerifier(), oidc.randomState(), oidc.randomNonce()];
-    const url = oidc.buildAuthorizationUrl(config, {
-      redirect_uri: to.redirect_uri, scope, state, nonce, code_challenge: await oidc.calculatePKCECodeChallenge(verifier), code_challenge_method: "S256",
-    });
-    const tokens = await oidc.authorizationCodeGrant(config, await signIn(url), { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce, idTokenExpected: true });
-    const { sub } = await checkIdToken(tokens.id_token, config.serverMetadata().jwks_uri, nonce);
-    const user = await oidc.fetchUserInfo(config, tokens.access_token, sub);
+    const { user } = await byCode(oidc, config);
     const own = await fetch(client.registration_client_uri, { headers: { authorization: `Bearer ${client.registration_access_token}` } });
     assert.equal(own.status, 200);
     assert.equal((await own.json()).client_name, "The shop itself");
