@@ -50,6 +50,7 @@ sealed class PostgresEventLog(
     // What is moved leaves dead rows at the front, which every look at the first number steps over. The server's own vacuum comes once a minute.
     const int VacuumAfter = 20_000;
     static readonly Sql Vacuum = Sql.Raw("vacuum (truncate false, skip_locked true) events_outbox");
+    long _dead;
 
     static readonly Histogram<long> Sequenced = Telemetry.Meter.CreateHistogram<long>("tandem.postgres.sequenced", "{event}", "Events that were moved into the log together");
 
@@ -63,18 +64,18 @@ sealed class PostgresEventLog(
     /// <summary>Moves what is committed into the log, until it is cancelled.</summary>
     public async Task SequenceAsync(CancellationToken ct)
     {
-        var (seen, dead) = (0L, 0L);
+        var seen = 0L;
         while (!ct.IsCancellationRequested)
             try
             {
                 seen = await written.WaitAsync(seen, LookInterval, ct);
                 long moved;
                 do
-                    dead += moved = await MoveAsync(ct);
+                    moved = await MoveAsync(ct);
                 while (moved == BatchSize);
-                if (dead >= VacuumAfter)
+                if (Volatile.Read(ref _dead) >= VacuumAfter)
                 {
-                    dead = 0;
+                    Volatile.Write(ref _dead, 0);
                     await postgres.Value.RunAsync<long>([Vacuum], ct);
                 }
 
@@ -111,6 +112,7 @@ sealed class PostgresEventLog(
         if (moved == 0)
             return 0;
         Sequenced.Record(moved);
+        Interlocked.Add(ref _dead, moved);
         wakeups.AnnounceEvents();
         return moved;
     }

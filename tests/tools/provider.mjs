@@ -1,6 +1,7 @@
 // The control: another OpenID Connect provider, for openid.mjs. What fails with both is wrong with the script, what fails with ours alone is wrong with ours.
-//   node provider.mjs < {"client_id", "client_secret", "redirect_uri", "email", "port"}
-// Prints its issuer, and serves until it is killed.
+//   node provider.mjs < {"client_id", "client_secret", "redirect_uri", "email", "port", "rotate"}
+// Prints its issuer, and serves until it is killed. With "rotate", for load, every refresh gives another refresh token and nothing is forgotten: by itself it rotates seldom,
+// and keeps the newest thousand records of all.
 import { generateKeyPairSync } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -11,6 +12,21 @@ const require = createRequire(new URL("../../artifacts/tools/", import.meta.url)
 const { default: Provider } = await import(pathToFileURL(require.resolve("oidc-provider")));
 const as = JSON.parse(readFileSync(0, "utf8"));
 const key = { ...generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" }), alg: "ES256", use: "sig", kid: "control" };
+
+const records = new Map();
+
+class Endless {
+  constructor(model) { this.model = model; }
+  key(id) { return `${this.model}:${id}`; }
+  by(field, value) { return [...records].find(([key, record]) => key.startsWith(`${this.model}:`) && record[field] === value)?.[1]; }
+  async upsert(id, record) { records.set(this.key(id), record); }
+  async find(id) { return records.get(this.key(id)); }
+  async findByUid(uid) { return this.by("uid", uid); }
+  async findByUserCode(code) { return this.by("userCode", code); }
+  async consume(id) { records.get(this.key(id)).consumed = Math.floor(Date.now() / 1000); }
+  async destroy(id) { records.delete(this.key(id)); }
+  async revokeByGrantId(grant) { for (const [key, record] of records) if (record.grantId === grant) records.delete(key); }
+}
 
 const server = createServer();
 server.listen(as.port ?? 0, "127.0.0.1", () => {
@@ -27,6 +43,7 @@ server.listen(as.port ?? 0, "127.0.0.1", () => {
       registration: { enabled: true }, registrationManagement: { enabled: true },
     },
     findAccount: (_, sub) => ({ accountId: sub, claims: () => ({ sub, email: as.email, email_verified: true, name: "Ada" }) }),
+    ...(as.rotate ? { rotateRefreshToken: true, adapter: Endless } : {}),
     // Otherwise it gives one only where the request asks for consent.
     issueRefreshToken: (_, client) => client.grantTypeAllowed("refresh_token"),
     cookies: { keys: ["control"] },
