@@ -1,9 +1,10 @@
 #:property PublishAot=false
 #:property GenerateDocumentationFile=false
 #:package Microsoft.Data.Sqlite
-// How long the list of accounts takes at size, over HTTP, one request at a time: dotnet run bench/load/directory.cs -- PROGRAM [ACCOUNTS] [REQUESTS]
+// How long the list of accounts takes at size, over HTTP, one request at a time: dotnet run bench/load/directory.cs -- PROGRAM [ACCOUNTS] [REQUESTS] [FOLDER]
 // PROGRAM is the published server (artifacts/tandem/tandem). Accounts are written into the file while nobody serves it; the server then makes the index of the
-// search by itself, and the time that takes is printed. Ten million accounts need some 7 GB below TMPDIR, which are removed in the end.
+// search by itself, and the time that takes is printed. Ten million accounts need some 4 GB, in a folder below TMPDIR that is removed in the end, or in FOLDER, which stays:
+// another run measures the same accounts again, and does not wait for them. REQUESTS 0 only makes them.
 using System.Diagnostics;
 using System.Globalization;
 using System.Net.Http.Headers;
@@ -14,7 +15,8 @@ const string Email = "bench@example.com", Password = "only-for-the-bench";
 var program = args[0];
 var accounts = args.Length > 1 ? int.Parse(args[1], CultureInfo.InvariantCulture) : 1_000_000;
 var requests = args.Length > 2 ? int.Parse(args[2], CultureInfo.InvariantCulture) : 300;
-var folder = Directory.CreateTempSubdirectory("tandem-directory-bench-").FullName;
+var kept = args.Length > 3 ? Directory.CreateDirectory(args[3]).FullName : null;
+var folder = kept ?? Directory.CreateTempSubdirectory("tandem-directory-bench-").FullName;
 var address = "http://127.0.0.1:18094";
 var file = Path.Combine(folder, "tandem.db");
 using var http = new HttpClient { BaseAddress = new Uri(address), Timeout = TimeSpan.FromMinutes(5) };
@@ -24,8 +26,12 @@ try
     using (var first = await StartAsync())
         await StopAsync(first);
     var began = Stopwatch.StartNew();
-    Fill();
-    Console.WriteLine(Invariant($"{accounts:N0} accounts written in {began.Elapsed.TotalSeconds:F0} s"));
+    if (Count() < accounts)
+    {
+        Fill();
+        Console.WriteLine(Invariant($"{accounts:N0} accounts written in {began.Elapsed.TotalSeconds:F0} s"));
+    }
+
     using var server = await StartAsync();
     try
     {
@@ -39,6 +45,8 @@ try
         }
 
         Console.WriteLine(Invariant($"indexed in {began.Elapsed.TotalSeconds:F0} s; {new FileInfo(file).Length / 1e9:F2} GB"));
+        if (requests == 0)
+            return;
         var random = new Random(1);
         var total = accounts + 1;
         Console.WriteLine($"| GET /users, {requests} requests | p50 ms | p99 ms | most ms |");
@@ -80,7 +88,8 @@ try
 }
 finally
 {
-    Directory.Delete(folder, recursive: true);
+    if (kept is null)
+        Directory.Delete(folder, recursive: true);
 }
 
 static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
@@ -115,12 +124,16 @@ void Fill()
     insert.ExecuteNonQuery();
 }
 
-long Waiting()
+long Count() => Ask("select coalesce(max(id), 0) from users_accounts");
+
+long Waiting() => Ask("select exists (select 1 from users_unread)");
+
+long Ask(string sql)
 {
     using var connection = new SqliteConnection($"Data Source={file};Pooling=False;Mode=ReadOnly");
     connection.Open();
     using var command = connection.CreateCommand();
-    command.CommandText = "select exists (select 1 from users_unread)";
+    command.CommandText = sql;
     return (long)command.ExecuteScalar()!;
 }
 

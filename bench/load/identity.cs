@@ -388,7 +388,7 @@ sealed class Wire(Socket socket) : IDisposable
     public async ValueTask<ReadOnlyMemory<byte>> AskAsync(byte[] request)
     {
         await socket.SendAsync(request);
-        for (var (length, head, end) = (0, 0, -1); ;)
+        for (var (length, head, size) = (0, 0, -1); ;)
         {
             if (length == _buffer.Length)
                 Array.Resize(ref _buffer, 2 * length);
@@ -396,11 +396,14 @@ sealed class Wire(Socket socket) : IDisposable
             if (read == 0)
                 throw new InvalidOperationException("The server closed the connection.");
             length += read;
-            if (end < 0 && _buffer.AsSpan(0, length).IndexOf("\r\n\r\n"u8) is >= 0 and var at)
-                (head, end) = (at + 4, at + 4 + BodyLength(_buffer.AsSpan(0, at + 2)));
-            if (end < 0 || length < end)
+            if (head == 0 && _buffer.AsSpan(0, length).IndexOf("\r\n\r\n"u8) is >= 0 and var at)
+                (head, size) = (at + 4, BodyLength(_buffer.AsSpan(0, at + 2)));
+            // Without a length it comes in chunks, of which the last one is empty.
+            if (head == 0 || size >= 0 && length < head + size || size < 0 && !_buffer.AsSpan(head, length - head).EndsWith("0\r\n\r\n"u8))
                 continue;
-            return _buffer[9] == '2' ? _buffer.AsMemory(head, end - head) : throw new InvalidOperationException(Encoding.UTF8.GetString(_buffer, 0, end));
+            if (_buffer[9] != '2')
+                throw new InvalidOperationException(Encoding.UTF8.GetString(_buffer, 0, length));
+            return size >= 0 ? _buffer.AsMemory(head, size) : Joined(_buffer.AsSpan(head, length - head));
         }
     }
 
@@ -409,7 +412,20 @@ sealed class Wire(Socket socket) : IDisposable
         foreach (var line in head.Split("\r\n"u8))
             if (head[line] is { Length: > 15 } field && Ascii.EqualsIgnoreCase(field[..15], "Content-Length:"u8))
                 return int.Parse(field[15..].Trim((byte)' '), CultureInfo.InvariantCulture);
-        return head[9] == '2' && head[10] == '0' && head[11] == '4' ? 0 : throw new InvalidOperationException($"An answer has no Content-Length: {Encoding.UTF8.GetString(head)}");
+        return head[9..12].SequenceEqual("204"u8) ? 0 : -1;
+    }
+
+    static byte[] Joined(ReadOnlySpan<byte> chunks)
+    {
+        using var body = new MemoryStream();
+        while (int.Parse(chunks[..chunks.IndexOf("\r\n"u8)], NumberStyles.HexNumber, CultureInfo.InvariantCulture) is > 0 and var size)
+        {
+            chunks = chunks[(chunks.IndexOf("\r\n"u8) + 2)..];
+            body.Write(chunks[..size]);
+            chunks = chunks[(size + 2)..];
+        }
+
+        return body.ToArray();
     }
 
     public void Dispose() => socket.Dispose();

@@ -74,11 +74,13 @@ public sealed class UsersModule : Module
         module.Services.AddSingleton<Revocations>();
         module.Services.AddSingleton<LastUse>();
         module.Services.AddHostedService(p => p.GetRequiredService<LastUse>());
-        module.Services.AddSingleton<ITokenVerifier, TokenVerifier>();
+        module.Services.AddSingleton<TokenVerifier>();
+        module.Services.AddSingleton<ITokenVerifier>(p => p.GetRequiredService<TokenVerifier>());
         module.Services.AddSingleton<SignIns>();
         module.Services.AddSingleton<TokenGrants>();
         module.Services.AddSingleton<TokenServer>();
         module.Services.AddSingleton<AccessTokens>();
+        module.Services.AddSingleton<RefreshTokens>();
         module.Services.AddHostedService<RevocationWatch>();
         if (module.IsServed)
             module.Services.AddHostedService<KeySchedule>();
@@ -95,6 +97,7 @@ public sealed class UsersModule : Module
         module.Job<LogoutNotice, LogoutNotices>();
         module.Services.AddSingleton<SignOut>();
         module.Services.AddSingleton<OpenIdServer>();
+        module.Services.AddSingleton<FrequentRequests>();
 
         module.Options<MailOptions>("Mail").Check();
         module.Services.AddSingleton<MailSender>();

@@ -1,4 +1,5 @@
 using Tandem.Users.Tickets;
+using Tandem.Users.Tokens;
 
 namespace Tandem.Users.OpenId;
 
@@ -40,6 +41,12 @@ static class ClientScopes
 
     /// <summary>What a token of these may be shown to: the API, or only /userinfo. A client that asks who somebody is gets no say over the account.</summary>
     public static bool OpenApi(IEnumerable<string> scopes) => scopes.Any(s => s == Api || !Personal.Contains(s));
+
+    /// <summary>The <c>aud</c> of an access token of these: the API, or /userinfo alone.</summary>
+    public static string AudienceOf(IEnumerable<string> scopes, UsersOptions options) => OpenApi(scopes) ? TokenServer.Audience : UserInfo(options);
+
+    /// <summary>The address of /userinfo.</summary>
+    public static string UserInfo(UsersOptions options) => new Uri(new Uri(options.Issuer), "userinfo").AbsoluteUri;
 
     public static string Describe(string scope) => scope switch
     {

@@ -152,7 +152,7 @@ sealed class ClientGrants(ClientTable clients, ClientSessions sessions, UserTabl
         var identity = IdentityOf(session.AccountId.ToString(CultureInfo.InvariantCulture), session.Id, client, all);
         // OpenIddict has refused others than those, and leaves the rest out of the access token. Whom that may be shown to is ours to say.
         if (!asked.IsEmpty)
-            identity.SetResources(AudienceOf(all.Intersect(asked)));
+            identity.SetResources(ClientScopes.AudienceOf(all.Intersect(asked), options));
         identity.SetClaim(GenerationClaim, session.Generation.ToString(CultureInfo.InvariantCulture));
         TokenGrants.TellSignIn(identity, session);
         return Sealed(identity);
@@ -208,11 +208,9 @@ sealed class ClientGrants(ClientTable clients, ClientSessions sessions, UserTabl
         identity.SetClaim(SessionClaim, session.ToString());
         identity.SetClaim(ClientClaim, client);
         identity.SetScopes(scopes);
-        identity.SetResources(AudienceOf(scopes));
+        identity.SetResources(ClientScopes.AudienceOf(scopes, options));
         return identity;
     }
-
-    string AudienceOf(IEnumerable<string> scopes) => ClientScopes.OpenApi(scopes) ? TokenServer.Audience : new Uri(new Uri(options.Issuer), "userinfo").AbsoluteUri;
 
     static ClaimsPrincipal Sealed(ClaimsIdentity identity)
     {

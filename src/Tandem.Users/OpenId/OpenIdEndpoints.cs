@@ -23,9 +23,9 @@ static class OpenIdEndpoints
         openId.MapPost("/device", (HttpContext context, DevicePages pages) => pages.AnswerAsync(context)).ExcludeFromDescription();
         openId.MapMethods("/logout", GetAndPost, Answer).WithSummary("Sign a person out (OpenID Connect RP-Initiated Logout)")
             .Produces(200, contentType: "text/html").Produces(302).Answers(ClientProblems.InvalidSignOut);
-        openId.MapMethods("/userinfo", GetAndPost, Describe).WithSummary("Who the access token stands for, as its scopes allow")
+        openId.MapMethods("/userinfo", GetAndPost, (HttpContext context, FrequentRequests frequent) => frequent.DescribeAsync(context)).WithSummary("Who the access token stands for, as its scopes allow")
             .Produces<UserInfo>().Answers(HttpProblems.Unauthorized, ClientProblems.InvalidToken, ClientProblems.InsufficientScope, ClientProblems.InvalidRequest);
-        openId.MapPost("/introspect", Answer).WithSummary("Is a token good? For confidential clients (RFC 7662)")
+        openId.MapPost("/introspect", (HttpContext context, FrequentRequests frequent) => frequent.InspectAsync(context)).WithSummary("Is a token good? For confidential clients (RFC 7662)")
             .Produces<Introspection>().Answers(UserProblems.InvalidClient, ClientProblems.InvalidRequest);
         openId.MapPost("/revoke", Answer).WithSummary("End the session of an access or refresh token (RFC 7009)")
             .Produces(200).Answers(UserProblems.InvalidClient, ClientProblems.InvalidRequest);
@@ -33,22 +33,6 @@ static class OpenIdEndpoints
     }
 
     static Task Answer(HttpContext context, TokenServer server) => server.AnswerAsync(context);
-
-    /// <summary>A POST need not have a form (OpenID Connect Core, 5.3.1): with the token in its header it is what a GET is, and only as that OpenIddict reads it.</summary>
-    static async Task Describe(HttpContext context, TokenServer server)
-    {
-        var (request, method) = (context.Request, context.Request.Method);
-        if (request.ContentType is null)
-            request.Method = HttpMethods.Get;
-        try
-        {
-            await server.AnswerAsync(context);
-        }
-        finally
-        {
-            request.Method = method;
-        }
-    }
 }
 
 /// <summary>The answer of /par.</summary>

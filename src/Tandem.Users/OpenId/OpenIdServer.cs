@@ -12,7 +12,7 @@ using static OpenIddict.Server.OpenIddictServerEvents;
 namespace Tandem.Users.OpenId;
 
 /// <summary>The part of the token server that clients talk to: OpenIddict speaks, the classes beside this one decide.</summary>
-sealed class OpenIdServer(Authorization authorization, PushedRequests pushed, DeviceCodes devices, SignOut signOut, ClientGrants grants, UsersOptions options)
+sealed class OpenIdServer(Authorization authorization, PushedRequests pushed, DeviceCodes devices, SignOut signOut, ClientGrants grants, RefreshTokens refreshTokens, UsersOptions options)
 {
     /// <summary>Long enough for a redirect, too short for a log to be read.</summary>
     static readonly TimeSpan CodeLifetime = TimeSpan.FromSeconds(60);
@@ -59,6 +59,8 @@ sealed class OpenIdServer(Authorization authorization, PushedRequests pushed, De
         On<ValidatePushedAuthorizationRequestContext>(server, authorization.ValidateAsync);
         On<GenerateTokenContext>(server, pushed.KeepAsync, OpenIddictServerHandlers.Protection.GenerateIdentityModelToken.Descriptor.Order - 500);
         On<ValidateTokenContext>(server, pushed.OpenAsync, OpenIddictServerHandlers.Protection.ValidateIdentityModelToken.Descriptor.Order - 500);
+        On<GenerateTokenContext>(server, refreshTokens.WriteAsync, OpenIddictServerHandlers.Protection.GenerateIdentityModelToken.Descriptor.Order - 500);
+        On<ValidateTokenContext>(server, refreshTokens.ReadAsync, OpenIddictServerHandlers.Protection.ValidateIdentityModelToken.Descriptor.Order - 500);
         On<ApplyPushedAuthorizationResponseContext>(server, c => WriteErrorAsync(c, c.Response), OrderOf<ApplyPushedAuthorizationResponseContext>());
 
         On<ValidateDeviceAuthorizationRequestContext>(server, grants.AuthenticateAsync, OpenIddictServerHandlers.Device.ValidateDeviceAuthentication.Descriptor.Order - 500);

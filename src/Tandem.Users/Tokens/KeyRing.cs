@@ -109,6 +109,8 @@ sealed class KeyRing(Db db, SessionEnds ends, TimeProvider clock) : IDisposable
     /// <summary>The id of the key that a token names, whether it is signed or encrypted; null when it cannot be one of ours.</summary>
     public static string? IdIn(ReadOnlySpan<char> token)
     {
+        if (RefreshTokens.KeyIdIn(token) is { } sealing)
+            return sealing;
         // The headers of ours have about 100 characters.
         var end = token.IndexOf('.');
         if (end is <= 0 or > 400 || !Base64Url.IsValid(token[..end]))
@@ -199,6 +201,7 @@ sealed class KnownKey : IDisposable
         if (purpose != Keys.Access)
         {
             SecurityKey = new SymmetricSecurityKey(stored.Secret) { KeyId = Id };
+            Sealing = HKDF.DeriveKey(HashAlgorithmName.SHA256, stored.Secret, 32, info: "tandem refresh tokens"u8.ToArray());
             return;
         }
 
@@ -213,6 +216,9 @@ sealed class KnownKey : IDisposable
 
     /// <summary>Null for one that encrypts.</summary>
     public VerificationKey? Verification { get; }
+
+    /// <summary>For <see cref="RefreshTokens"/>; null for one that signs.</summary>
+    public byte[]? Sealing { get; }
 
     /// <summary>For the token server.</summary>
     public SecurityKey SecurityKey { get; }

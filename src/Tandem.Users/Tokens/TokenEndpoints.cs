@@ -10,7 +10,7 @@ static class TokenEndpoints
 {
     public static void MapTokens(this IEndpointRouteBuilder routes)
     {
-        routes.MapPost("/token", (HttpContext context, TokenServer server) => server.AnswerAsync(context)).AllowAnonymous().WithTags("Tokens")
+        routes.MapPost("/token", (HttpContext context, FrequentRequests frequent) => frequent.TokenAsync(context)).AllowAnonymous().WithTags("Tokens")
             .WithSummary("Sign in with e-mail and password, a mailed code or link, or a second step; or exchange a refresh token")
             .Produces<TokenView>()
             .Answers(UserProblems.InvalidGrant, UserProblems.InvalidRefreshToken, UserProblems.InvalidTokenRequest, UserProblems.InvalidClient,

@@ -105,15 +105,21 @@ sealed class TokenGrants(SignIns signIns, Sessions sessions, ClientGrants client
         ? text
         : throw new ProblemException(UserProblems.InvalidTokenRequest, $"This grant_type needs the parameter {name}, of at most {maxLength} characters.");
 
-    async Task<Session> RefreshAsync(ClaimsPrincipal? token, HttpContext http)
+    async Task<Session> RefreshAsync(ClaimsPrincipal? token, HttpContext http) =>
+        Guid.TryParse(token?.GetClaim(SessionClaim), out var id)
+        && int.TryParse(token.GetClaim(GenerationClaim), NumberStyles.None, CultureInfo.InvariantCulture, out var generation)
+        && await RefreshAsync(id, generation, clock.UtcNow(), http) is { } session
+            ? session
+            : throw new ProblemException(UserProblems.InvalidRefreshToken);
+
+    /// <summary>Exchanges what a refresh token says.</summary>
+    /// <returns>Null when it is worth nothing, any more or at all.</returns>
+    public async Task<Session?> RefreshAsync(Guid id, int generation, DateTime now, HttpContext http)
     {
-        if (!Guid.TryParse(token?.GetClaim(SessionClaim), out var id)
-            || !int.TryParse(token.GetClaim(GenerationClaim), NumberStyles.None, CultureInfo.InvariantCulture, out var generation))
-            throw new ProblemException(UserProblems.InvalidRefreshToken);
-        var refresh = await sessions.RefreshAsync(id, generation, Origin.Of(http), clock.UtcNow(), http.RequestAborted);
+        var refresh = await sessions.RefreshAsync(id, generation, Origin.Of(http), now, http.RequestAborted);
         if (refresh.ReplayedAccountId is { } account)
             logger.RefreshTokenReplayed(id, account);
-        return refresh.Session ?? throw new ProblemException(UserProblems.InvalidRefreshToken);
+        return refresh.Session;
     }
 
     ClaimsPrincipal Principal(Session session)

@@ -7,6 +7,7 @@ using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 using Tandem.Core;
 using Tandem.Core.Http;
+using Tandem.Users.OpenId;
 
 namespace Tandem.Users.Tokens;
 
@@ -26,13 +27,26 @@ sealed class TokenVerifier(KeyRing keys, ApiKeys apiKeys, Revocations revocation
     const long SkewSeconds = 60;
 
     readonly string _issuer = new Uri(options.Issuer).AbsoluteUri;
+    readonly string _userInfo = ClientScopes.UserInfo(options);
     ConcurrentDictionary<string, Seen> _young = new();
     ConcurrentDictionary<string, Seen> _old = new();
 
     public bool TryVerify(ReadOnlySpan<char> token, [NotNullWhen(true)] out Caller? caller)
     {
-        caller = null;
-        if (!_young.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(token, out var seen))
+        caller = TryFind(token, out var seen) && seen.IsForApi ? seen.Caller : null;
+        return caller is not null;
+    }
+
+    /// <summary>The same for an access token that may be good for /userinfo alone. It opens no endpoint of the API.</summary>
+    public bool TryVerifyAny(ReadOnlySpan<char> token, [NotNullWhen(true)] out Caller? caller)
+    {
+        caller = TryFind(token, out var seen) && !seen.Caller.IsApiKey ? seen.Caller : null;
+        return caller is not null;
+    }
+
+    bool TryFind(ReadOnlySpan<char> token, [NotNullWhen(true)] out Seen? seen)
+    {
+        if (!_young.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(token, out seen))
         {
             if (!_old.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(token, out seen) && (seen = Check(token)) is null)
                 return false;
@@ -43,7 +57,6 @@ sealed class TokenVerifier(KeyRing keys, ApiKeys apiKeys, Revocations revocation
         if (now >= seen.ExpiresTicks || seen.Key is { IsGone: true } || revocations.Contains(seen.Caller.SessionId))
             return false;
         Note(seen, now);
-        caller = seen.Caller;
         return true;
     }
 
@@ -67,7 +80,7 @@ sealed class TokenVerifier(KeyRing keys, ApiKeys apiKeys, Revocations revocation
         if (await apiKeys.FindAsync(token, context) is not var (caller, lastUsedAt))
             return null;
         var now = clock.GetUtcNow().UtcTicks;
-        var seen = new Seen(caller, null, Math.Min(caller.ExpiresAt.Ticks, now + ApiKeys.Trust.Ticks)) { NotedTicks = lastUsedAt.Ticks };
+        var seen = new Seen(caller, null, true, Math.Min(caller.ExpiresAt.Ticks, now + ApiKeys.Trust.Ticks)) { NotedTicks = lastUsedAt.Ticks };
         Remember(token, seen);
         Note(seen, now);
         return revocations.Contains(caller.SessionId) ? null : caller;
@@ -134,7 +147,7 @@ sealed class TokenVerifier(KeyRing keys, ApiKeys apiKeys, Revocations revocation
         var now = clock.GetUtcNow().ToUnixTimeSeconds();
         if (payload.ValueKind != JsonValueKind.Object
             || Text(payload, "iss") != _issuer
-            || Text(payload, "aud") != TokenServer.Audience
+            || Text(payload, "aud") is not { } audience || audience != TokenServer.Audience && audience != _userInfo
             || !TryNumber(payload, "exp", out var expires) || expires <= now
             || payload.TryGetProperty("nbf", out _) && (!TryNumber(payload, "nbf", out var from) || from > now + SkewSeconds)
             || !TryAccount(payload, out var account)
@@ -144,7 +157,7 @@ sealed class TokenVerifier(KeyRing keys, ApiKeys apiKeys, Revocations revocation
         var ends = DateTimeOffset.FromUnixTimeSeconds(expires).UtcDateTime;
         var caller = new Caller(account, session, Text(payload, "role") == TokenServer.Administrator, scopes) { ClientId = Text(payload, "client_id"), ExpiresAt = ends, KeyId = key.Id, ImpersonatorId = Impersonator(payload) };
         // With its token a session is used when that is made; from then on it is noted.
-        return new Seen(caller, key, ends.Ticks) { NotedTicks = TryNumber(payload, "iat", out var made) ? DateTimeOffset.FromUnixTimeSeconds(made).UtcTicks : 0 };
+        return new Seen(caller, key, audience == TokenServer.Audience, ends.Ticks) { NotedTicks = TryNumber(payload, "iat", out var made) ? DateTimeOffset.FromUnixTimeSeconds(made).UtcTicks : 0 };
     }
 
     /// <summary>The administrator among those who act (RFC 8693, 4.1): behind the clients that his token went through. Ids of clients are no numbers.</summary>
@@ -183,9 +196,12 @@ sealed class TokenVerifier(KeyRing keys, ApiKeys apiKeys, Revocations revocation
         return true;
     }
 
-    sealed class Seen(Caller caller, KnownKey? key, long expiresTicks)
+    sealed class Seen(Caller caller, KnownKey? key, bool isForApi, long expiresTicks)
     {
         public Caller Caller => caller;
+
+        /// <summary>Otherwise it is good for /userinfo alone.</summary>
+        public bool IsForApi => isForApi;
 
         /// <summary>What its signature was checked with; null for an API key.</summary>
         public KnownKey? Key => key;
