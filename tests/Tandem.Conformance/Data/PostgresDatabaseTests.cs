@@ -20,7 +20,8 @@ public sealed class PostgresDatabaseTests : DatabasePromises
         var data = Stores.NewData();
         var started = await Task.WhenAll(Enumerable.Range(0, 20).Select(async i =>
         {
-            using var process = Programs.Start("user", "list", "--data", Path.Combine(data, $"{i}"), "--Postgres:ConnectionString", server.ConnectionString);
+            // Twenty programs are compiled at once, and on a busy machine one may not get its connection within five seconds: it is not the server that is away.
+            using var process = Programs.Start("user", "list", "--data", Path.Combine(data, $"{i}"), "--Postgres:ConnectionString", server.ConnectionString, "--Postgres:ConnectTimeout", "00:01:00");
             var output = await process.StandardOutput.ReadToEndAsync(Ct) + await process.StandardError.ReadToEndAsync(Ct);
             await process.WaitForExitAsync(Ct);
             return (process.ExitCode, output);
