@@ -4,6 +4,7 @@ using Tandem.Core.Backup;
 namespace Tandem.Tests.Backup;
 
 /// <summary>The one text that a row has, whichever engine it comes from.</summary>
+[Storeless("Text that is written and read.")]
 public sealed class RowTextTests
 {
     [Fact]

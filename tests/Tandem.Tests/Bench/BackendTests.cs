@@ -8,6 +8,7 @@ using Tandem.Bench.Results;
 
 namespace Tandem.Tests.Bench;
 
+[Storeless("The one program that it starts is on embedded stores.")]
 public sealed partial class BackendTests : IDisposable
 {
     readonly string _data = Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));

@@ -5,6 +5,7 @@ using Tandem.Bench.Results;
 
 namespace Tandem.Tests.Bench;
 
+[Storeless("The one program that it starts is on embedded stores.")]
 public sealed class BenchCommandTests : IDisposable
 {
     readonly string _out = Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));

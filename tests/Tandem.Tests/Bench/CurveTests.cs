@@ -7,6 +7,7 @@ using Tandem.Bench.Benchmarks;
 
 namespace Tandem.Tests.Bench;
 
+[Storeless("The one program that it starts is on embedded stores.")]
 public sealed class CurveTests : IDisposable
 {
     readonly string _data = Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));

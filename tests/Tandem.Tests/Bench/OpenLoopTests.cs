@@ -5,6 +5,7 @@ using Tandem.Bench.Load;
 
 namespace Tandem.Tests.Bench;
 
+[Storeless("Requests are planned and sockets echo.")]
 public sealed class OpenLoopTests
 {
     static CancellationToken Ct => TestContext.Current.CancellationToken;

@@ -5,6 +5,7 @@ using Tandem.Bench.Results;
 
 namespace Tandem.Tests.Bench;
 
+[Storeless("Numbers that are computed.")]
 public sealed class PlanTests(ITestOutputHelper output)
 {
     [Theory]

@@ -2,6 +2,7 @@ using Tandem.Bench.Processes;
 
 namespace Tandem.Tests.Bench;
 
+[Storeless("Processes that are watched.")]
 public sealed class ProcessTreeTests
 {
     static CancellationToken Ct => TestContext.Current.CancellationToken;

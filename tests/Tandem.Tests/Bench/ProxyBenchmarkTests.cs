@@ -9,6 +9,7 @@ using Tandem.Bench.Work;
 
 namespace Tandem.Tests.Bench;
 
+[Storeless("Bytes between sockets.")]
 public sealed class ProxyBenchmarkTests
 {
     static CancellationToken Ct => TestContext.Current.CancellationToken;

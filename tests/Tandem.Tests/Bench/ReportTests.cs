@@ -5,6 +5,7 @@ using Tandem.Bench.Results;
 
 namespace Tandem.Tests.Bench;
 
+[Storeless("A page that is written.")]
 public sealed class ReportTests : IDisposable
 {
     readonly RunDirectory _directory = new(Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n")));

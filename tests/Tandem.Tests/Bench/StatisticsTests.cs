@@ -3,6 +3,7 @@ using Tandem.Bench.Results;
 
 namespace Tandem.Tests.Bench;
 
+[Storeless("Numbers that are computed.")]
 public sealed class StatisticsTests
 {
     [Fact]

@@ -3,6 +3,7 @@ using Tandem.Ledger;
 namespace Tandem.Tests.Bench;
 
 /// <summary>The ledger is worth what its verdict notices: every kind of broken promise is shown to it.</summary>
+[Storeless("Numbers that are compared.")]
 public sealed class VerdictTests
 {
     static readonly Guid[] Ids = [.. Enumerable.Range(1, 9).Select(n => new Guid(n, 0, 0, new byte[8]))];

@@ -4,6 +4,7 @@ using Tandem.Core.Http;
 
 namespace Tandem.Tests.Core;
 
+[Storeless("Text that is read.")]
 public sealed class JsonTests
 {
     public enum Colour { DeepBlue, Red }

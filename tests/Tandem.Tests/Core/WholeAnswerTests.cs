@@ -14,6 +14,7 @@ using Tandem.Transport;
 namespace Tandem.Tests.Core;
 
 /// <summary>How an answer leaves: in one piece where it is made in one go, and on which thread.</summary>
+[Storeless("How an answer leaves, whatever it holds.")]
 public sealed class WholeAnswerTests
 {
     static CancellationToken Ct => TestContext.Current.CancellationToken;

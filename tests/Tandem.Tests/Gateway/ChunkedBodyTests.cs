@@ -4,6 +4,7 @@ using Tandem.Gateway.Forwarding;
 
 namespace Tandem.Tests.Gateway;
 
+[Storeless("Bytes that are read.")]
 public sealed class ChunkedBodyTests
 {
     [Fact]

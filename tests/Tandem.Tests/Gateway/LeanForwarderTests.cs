@@ -8,6 +8,7 @@ using Tandem.Transport;
 namespace Tandem.Tests.Gateway;
 
 /// <summary>The gateway in front of services that behave in every way there is.</summary>
+[Storeless("What is forwarded goes from socket to socket.")]
 public sealed class LeanForwarderTests
 {
     const string Ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

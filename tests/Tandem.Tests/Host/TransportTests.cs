@@ -11,6 +11,7 @@ using Tandem.Transport;
 namespace Tandem.Tests.Host;
 
 /// <summary>Bytes between sockets and Kestrel, on the event loops.</summary>
+[Storeless("Bytes between sockets and Kestrel.")]
 public sealed class TransportTests
 {
     static readonly int Many = 4 * Environment.ProcessorCount;

@@ -3,6 +3,7 @@ using Tandem.Inference.Training;
 
 namespace Tandem.Tests.Inference;
 
+[Storeless("A file that is read.")]
 public sealed class CsvTableTests
 {
     [Fact]

@@ -2,6 +2,7 @@ using Tandem.Inference.Models;
 
 namespace Tandem.Tests.Inference;
 
+[Storeless("Numbers that are computed.")]
 public sealed class ForestTests
 {
     static readonly Node Yes = new(0, Forest.Leaf, 0);

@@ -6,6 +6,7 @@ using Tandem.Inference.Training;
 
 namespace Tandem.Tests.Inference;
 
+[Storeless("A file that is written and read.")]
 public sealed class ModelFileTests
 {
     static CancellationToken Ct => TestContext.Current.CancellationToken;

@@ -4,6 +4,7 @@ using Tandem.Inference.Training;
 
 namespace Tandem.Tests.Inference;
 
+[Storeless("Numbers that are computed.")]
 public sealed class ModelTrainerTests
 {
     [Theory]

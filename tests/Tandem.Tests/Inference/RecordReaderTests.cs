@@ -3,6 +3,7 @@ using Tandem.Inference.Training;
 
 namespace Tandem.Tests.Inference;
 
+[Storeless("Text that is read.")]
 public sealed class RecordReaderTests
 {
     static readonly Model Birds = Tables.Train(TrainingData.Of(Tables.Read(Tables.Birds()), "kind"), 5).Model;

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Reflection;
 using System.Text;
 using System.Text.RegularExpressions;
 
@@ -77,7 +78,7 @@ public sealed partial class SnippetTests
     public async Task The_sample_program_runs()
     {
         var data = Path.Combine(Path.GetTempPath(), "tandem-tests", Guid.NewGuid().ToString("n"));
-        var start = new ProcessStartInfo("dotnet", ["run", "samples/notes.cs", "--", "--urls", "http://127.0.0.1:0", "--data", data])
+        var start = new ProcessStartInfo("dotnet", ["run", "-c", Configuration, "samples/notes.cs", "--", "--urls", "http://127.0.0.1:0", "--data", data])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
@@ -132,6 +133,9 @@ public sealed partial class SnippetTests
                 Assert.True(File.Exists(target) || Directory.Exists(target), $"{page} links to {link.Groups[1].Value}, which is not there.");
             }
     }
+
+    // As this was compiled: the libraries are there, and the sample alone is to be built.
+    static string Configuration => typeof(SnippetTests).Assembly.GetCustomAttribute<AssemblyConfigurationAttribute>()!.Configuration;
 
     static string Read(string page) => File.ReadAllText(Path.Combine(Repository.Root, page));
 

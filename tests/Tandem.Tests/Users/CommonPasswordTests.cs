@@ -84,6 +84,7 @@ public sealed class CommonPasswordTests : IDisposable
     }
 
     [Fact]
+    [Storeless("A command on files.")]
     public async Task A_filter_has_everything_of_its_list_and_hardly_anything_else()
     {
         const int Count = 100_000;
@@ -99,6 +100,7 @@ public sealed class CommonPasswordTests : IDisposable
     }
 
     [Fact]
+    [Storeless("A command on files.")]
     public async Task The_command_reads_words_shows_how_far_it_is_and_says_what_is_in_a_filter()
     {
         await File.WriteAllLinesAsync(At("words.txt"), ["short", "long enough", "grüße an alle"], Ct);
@@ -117,6 +119,7 @@ public sealed class CommonPasswordTests : IDisposable
     [InlineData("0123456789ABCDEF0123456789ABCDEF0123456G:1", "line 1")]
     [InlineData("0123456789ABCDEF0123456789ABCDEF01234567:many", "line 1")]
     [InlineData("", "no entry")]
+    [Storeless("A command on files.")]
     public async Task A_list_that_is_none_is_refused_with_its_line_and_leaves_nothing(string line, string said)
     {
         await File.WriteAllLinesAsync(At("list.txt"), [line], Ct);

@@ -53,6 +53,7 @@ public sealed class EnumerationTests
     [InlineData("sign-in")]
     [InlineData("reset")]
     [InlineData("code")]
+    [Storeless("It is about the measuring.")]
     public async Task Five_per_cent_would_be_found(string what)
     {
         await using var app = await StartAsync();

@@ -4,6 +4,7 @@ using Tandem.Users.Hashes;
 namespace Tandem.Tests.Users;
 
 /// <summary>Other programs' hashes, against those programs and against everything that is nearly such a hash.</summary>
+[Storeless("Hashes are read and computed; none is stored.")]
 public sealed class ForeignHashTests
 {
     const string Password = "correct horse";

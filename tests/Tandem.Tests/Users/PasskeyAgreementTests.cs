@@ -13,6 +13,7 @@ using Tandem.Users.Passkeys;
 namespace Tandem.Tests.Users;
 
 /// <summary>What checks our passkeys, beside @simplewebauthn/server, over genuine ceremonies and over hundreds that are not quite.</summary>
+[Storeless("Ceremonies are checked; none is stored.")]
 public sealed class PasskeyAgreementTests(ITestOutputHelper output)
 {
     const string Origin = "https://example.com";

@@ -4,6 +4,7 @@ using Tandem.Users;
 
 namespace Tandem.Tests.Users;
 
+[Storeless("Hashes are made and checked; none is stored.")]
 public sealed class PasswordTests : IDisposable
 {
     static CancellationToken Ct => TestContext.Current.CancellationToken;
