@@ -65,20 +65,19 @@ sealed class UserTable(Db db, Sessions sessions, AuditTrail trail, TicketTable t
     /// <returns>Null when the e-mail is taken.</returns>
     public async Task<Account?> AddVerifiedAsync(Transaction tx, string email, string name, string hash, DateTime now, Origin origin, string reason)
     {
-        if (await InsertAsync(tx, new NewUser(email, name, ""), hash, Role.Person, now, origin, reason) is not { } account)
+        if (await InsertAsync(tx, new NewUser(email, name, ""), hash, Role.Person, now, origin, reason, isVerified: true) is not { } account)
             return null;
-        await tx.ExecuteAsync($"update users_accounts set email_verified_at = {now} where id = {account.Id}", CancellationToken.None);
         await trail.AddAsync(tx, AuditEvents.EmailVerified, origin, account.Id, now, reason);
         return account;
     }
 
-    async Task<Account?> InsertAsync(Transaction tx, NewUser user, string hash, Role role, DateTime now, Origin origin, string? reason)
+    async Task<Account?> InsertAsync(Transaction tx, NewUser user, string hash, Role role, DateTime now, Origin origin, string? reason, bool isVerified = false)
     {
         // Whole seconds on the wire: every client of the contract reads them.
         var created = new DateTime(now.Ticks - now.Ticks % TimeSpan.TicksPerSecond, DateTimeKind.Utc);
         var account = await tx.FindAsync<Account>($"""
-            insert into users_accounts (email, name, password_hash, is_administrator, is_active, created_at)
-            values ({Fold(user.Email)}, {user.Name}, {hash}, {role != Role.Person}, {true}, {created})
+            insert into users_accounts (email, name, password_hash, is_administrator, is_active, created_at, email_verified_at)
+            values ({Fold(user.Email)}, {user.Name}, {hash}, {role != Role.Person}, {true}, {created}, {(isVerified ? now : (DateTime?)null)})
             on conflict (email) do nothing
             returning id, email, name, created_at, is_active, is_administrator
             """, CancellationToken.None);

@@ -57,7 +57,7 @@ sealed class ScimUsers(Db db, UserTable users, Ownership ownership, AuditTrail t
                 await users.FollowAsync(tx, account, account with { IsActive = false }, hasNewPassword: false, now, origin, Reason, ct);
             }
 
-            await KeepAsync(tx, account.Id, user, isOwnEmail: user.Emails.Count == 0);
+            await KeepAsync(tx, account.Id, user, isOwnEmail: user.Emails.Count == 0, isNew: true);
             return account.Id.ToString(CultureInfo.InvariantCulture);
         }, ct);
     }
@@ -127,13 +127,14 @@ sealed class ScimUsers(Db db, UserTable users, Ownership ownership, AuditTrail t
             await ownership.NoticeAsync(tx, to, $"The e-mail address was changed from {before.Email} to {after.Email}", now);
     }
 
-    static async Task KeepAsync(Transaction tx, long id, ScimUser user, bool isOwnEmail)
+    static async Task KeepAsync(Transaction tx, long id, ScimUser user, bool isOwnEmail, bool isNew = false)
     {
         await tx.ExecuteAsync($"""
             insert into users_directory (account_id, external_id, formatted, given_name, family_name) values ({id}, {user.ExternalId}, {user.Formatted}, {user.GivenName}, {user.FamilyName})
             on conflict (account_id) do update set external_id = excluded.external_id, formatted = excluded.formatted, given_name = excluded.given_name, family_name = excluded.family_name
             """, CancellationToken.None);
-        await tx.ExecuteAsync($"delete from users_directory_emails where account_id = {id}", CancellationToken.None);
+        if (!isNew)
+            await tx.ExecuteAsync($"delete from users_directory_emails where account_id = {id}", CancellationToken.None);
         if (!isOwnEmail)
             foreach (var (position, email) in user.Emails.Index())
                 await tx.ExecuteAsync($"insert into users_directory_emails (account_id, position, value, type, is_primary) values ({id}, {position}, {email.Value}, {email.Type}, {email.IsPrimary})", CancellationToken.None);

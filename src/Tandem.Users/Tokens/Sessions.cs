@@ -93,34 +93,33 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
     /// <param name="origin">Where it came from.</param>
     public Task<Refresh> RefreshAsync(Guid id, int generation, Origin origin, DateTime now, CancellationToken ct) => db.InTransactionAsync(async tx =>
     {
-        // An update first: two exchanges of one session never see the same generation as the newest.
+        // One statement where the token is good: of two exchanges of one session the second sees what the first has written.
+        var within = now - options.RefreshGrace;
         var row = await tx.FindAsync<Row>($"""
-            update users_sessions set last_used_at = {now}
-            where id = {id} and key_digest is null and ended_at is null and expires_at > {now}
-            returning account_id, scopes, generation, rotated_at, coalesce(authenticated_at, created_at) as authenticated_at, methods
+            update users_sessions set generation = {generation + 1}, rotated_at = case when generation = {generation} then {now} else rotated_at end, last_used_at = {now},
+                expires_at = {now + options.RefreshTokenLifetime}, access_until = {now + options.AccessTokenLifetime + Margin}
+            where id = {id} and key_digest is null and ended_at is null and expires_at > {now} and exists (select 1 from users_accounts where id = account_id and is_active)
+                and (generation = {generation}
+                    -- The same answer again for whoever was faster than the other, or never got to read it.
+                    or generation = {generation + 1} and rotated_at >= {within})
+            returning account_id, scopes, coalesce(authenticated_at, created_at) as authenticated_at, methods, (select is_administrator from users_accounts where id = account_id) as is_administrator
             """, ct);
-        if (row is null)
-            return new Refresh(null, null);
-        if (row.Generation == generation)
-            row = row with { Generation = generation + 1, RotatedAt = now };
-        // The same answer again for whoever was faster than the other, or never got to read it.
-        else if (row.Generation != generation + 1 || now - row.RotatedAt > options.RefreshGrace)
+        if (row is not null)
+            return new Refresh(new Session(id, row.AccountId, generation + 1, row.IsAdministrator, row.Scopes, row.AuthenticatedAt, row.Methods), null);
+        // Holds the row: what is found is what is ended.
+        var replayed = await tx.FindAsync<long?>($"""
+            update users_sessions set last_used_at = {now} where id = {id} and key_digest is null and ended_at is null and expires_at > {now}
+                and not (generation = {generation} or generation = {generation + 1} and rotated_at >= {within})
+            returning account_id
+            """, ct);
+        if (replayed is { } account)
         {
-            await tx.PublishAsync(new RefreshTokenReplayed(row.AccountId, id), ct);
-            await trail.AddAsync(tx, AuditEvents.RefreshTokenReplayed, origin, row.AccountId, now, subjectPart: id);
+            await tx.PublishAsync(new RefreshTokenReplayed(account, id), ct);
+            await trail.AddAsync(tx, AuditEvents.RefreshTokenReplayed, origin, account, now, subjectPart: id);
             await EndAsync(tx, $"id = {id}", "refresh token used again", origin, now, ct);
-            return new Refresh(null, row.AccountId);
         }
 
-        var account = await tx.FindAsync<SignedIn>($"select id, is_administrator from users_accounts where id = {row.AccountId} and is_active", ct);
-        if (account is null)
-            return new Refresh(null, null);
-        await tx.ExecuteAsync($"""
-            update users_sessions set generation = {row.Generation}, rotated_at = {row.RotatedAt}, expires_at = {now + options.RefreshTokenLifetime},
-                access_until = {now + options.AccessTokenLifetime + Margin}
-            where id = {id}
-            """, ct);
-        return new Refresh(new Session(id, row.AccountId, row.Generation, account.IsAdministrator, row.Scopes, row.AuthenticatedAt, row.Methods), null);
+        return new Refresh(null, replayed);
     }, ct);
 
     /// <summary>Ends every session and API key of an account; its tokens are worth nothing from the commit on.</summary>
@@ -198,7 +197,7 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
 
     sealed record Ended(Guid Id, long AccountId, DateTime AccessUntil, bool IsKey, string? ClientId, Guid? ParentId, bool IsParent);
 
-    sealed record Row(long AccountId, string? Scopes, int Generation, DateTime RotatedAt, DateTime AuthenticatedAt, string? Methods);
+    sealed record Row(long AccountId, string? Scopes, DateTime AuthenticatedAt, string? Methods, bool IsAdministrator);
 
     sealed record Shown(long Id, bool IsVerified);
 
