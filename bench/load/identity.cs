@@ -59,7 +59,7 @@ async Task<Server> TandemAsync()
 {
     var address = new Uri("http://127.0.0.1:18095");
     var start = new ProcessStartInfo(program, ["--urls", address.OriginalString, "--data", folder, "--Log:Level", "Warning", "--Users:Issuer", address.OriginalString + "/",
-        "--Users:SignUpsPerMinutePerAddress", "0", "--Users:FailuresPerAddress", "0", .. settings]) { RedirectStandardOutput = true };
+        "--Users:SignUpsPerMinutePerAddress", "0", "--Users:FailuresPerAddress", "0", "--Users:FailuresPerAccount", "0", .. settings]) { RedirectStandardOutput = true };
     start.Environment["TANDEM_ADMIN__EMAIL"] = Email;
     start.Environment["TANDEM_ADMIN__PASSWORD"] = Secret;
     var server = await Server.StartAsync("Tandem", start, address, null);
