@@ -21,16 +21,25 @@ static class ExportCommand
         var format = new Option<string>("--format") { Description = "json (an array, a line each) or csv", DefaultValueFactory = _ => "json" };
         format.AcceptOnlyFromAmong("json", "csv");
         var hashes = new Option<bool>("--with-password-hashes") { Description = "Also the hashes of the passwords: whoever has them can try passwords" };
-        var command = new Command("export", "Write every account to a file, for another program or another Tandem") { path, format, hashes };
+        var everything = new Option<bool>("--everything") { Description = "Password hashes and all else that is a person's: passkeys, authenticator apps (in the clear), API keys, groups, …; JSON only" };
+        everything.Validators.Add(r =>
+        {
+            if (r.GetValueOrDefault<bool>() && r.GetValue(format) == "csv")
+                r.AddError("--everything needs --format json: a table has no room for it");
+        });
+        var command = new Command("export", "Write every account to a file, for another program or another Tandem") { path, format, hashes, everything };
         command.SetAction((parsed, ct) => host.RunAsync(async (services, ct) =>
         {
             var table = services.GetRequiredService<ImportTable>();
-            var columns = parsed.GetValue(hashes) ? Sources.Columns : [.. Sources.Columns.Where(c => c != "password_hash")];
+            var all = parsed.GetValue(everything);
+            var columns = all || parsed.GetValue(hashes) ? Sources.Columns : [.. Sources.Columns.Where(c => c != "password_hash")];
             var rows = parsed.GetValue(format) == "csv" ? new CsvRows(columns) : (IRows)new JsonRows(columns);
+            if (!all && await table.CountBesideAsync(ct) is { Count: > 0 } left)
+                parsed.InvocationConfiguration.Error.WriteLine($"left out: {string.Join(", ", left.Select(l => $"{l.Rows.ToString("N0", CultureInfo.InvariantCulture)} {l.Member}"))}; --everything takes them along, as JSON");
             if (parsed.GetValue(path) is not { } file)
             {
                 await using var output = Console.OpenStandardOutput();
-                await WriteAsync(table, rows, output, ct);
+                await WriteAsync(table, rows, all, output, ct);
                 return 0;
             }
 
@@ -40,7 +49,7 @@ static class ExportCommand
             try
             {
                 await using var output = PrivateFile.Create(file, FileMode.CreateNew);
-                var count = await WriteAsync(table, rows, output, ct);
+                var count = await WriteAsync(table, rows, all, output, ct);
                 output.Flush(flushToDisk: true);
                 parsed.InvocationConfiguration.Output.WriteLine($"{count.ToString("N0", CultureInfo.InvariantCulture)} accounts are in {file}");
                 return 0;
@@ -55,15 +64,16 @@ static class ExportCommand
         return command;
     }
 
-    static async Task<long> WriteAsync(ImportTable table, IRows rows, Stream output, CancellationToken ct)
+    static async Task<long> WriteAsync(ImportTable table, IRows rows, bool everything, Stream output, CancellationToken ct)
     {
         var buffer = new MemoryStream();
         var (count, last) = (0L, 0L);
         rows.Begin(buffer);
         for (List<WholeAccount> page; (page = await table.ListAsync(last, PageSize, ct)).Count > 0; last = page[^1].Id)
         {
+            var beside = everything ? await table.ListBesideAsync(page[0].Id, page[^1].Id, ct) : null;
             foreach (var account in page)
-                rows.Write(buffer, account, isFirst: count++ == 0);
+                rows.Write(buffer, account, beside?[account.Id] ?? [], isFirst: count++ == 0);
             buffer.Position = 0;
             await buffer.CopyToAsync(output, ct);
             buffer.SetLength(0);
@@ -92,12 +102,12 @@ static class ExportCommand
         _ => throw new ArgumentException($"An account has no {column}.", nameof(column)),
     };
 
-    static string Time(DateTime time) => time.ToString(TimeFormat, CultureInfo.InvariantCulture);
+    public static string Time(DateTime time) => time.ToString(TimeFormat, CultureInfo.InvariantCulture);
 
     interface IRows
     {
         void Begin(Stream to);
-        void Write(Stream to, WholeAccount account, bool isFirst);
+        void Write(Stream to, WholeAccount account, IEnumerable<PersonRow> beside, bool isFirst);
         void End(Stream to, bool isEmpty);
     }
 
@@ -107,7 +117,7 @@ static class ExportCommand
 
         public void Begin(Stream to) => to.Write("["u8);
 
-        public void Write(Stream to, WholeAccount account, bool isFirst)
+        public void Write(Stream to, WholeAccount account, IEnumerable<PersonRow> beside, bool isFirst)
         {
             to.Write(isFirst ? "\n"u8 : ",\n"u8);
             using var json = new Utf8JsonWriter(to, Options);
@@ -124,6 +134,14 @@ static class ExportCommand
                 }
             }
 
+            foreach (var table in beside.GroupBy(r => r.Table))
+            {
+                json.WriteStartArray(table.Key.Member);
+                foreach (var row in table)
+                    table.Key.Write(json, row.Values);
+                json.WriteEndArray();
+            }
+
             json.WriteEndObject();
         }
 
@@ -135,7 +153,7 @@ static class ExportCommand
     {
         public void Begin(Stream to) => Line(to, columns);
 
-        public void Write(Stream to, WholeAccount account, bool isFirst) => Line(to, columns.Select(c => Value(account, c) switch
+        public void Write(Stream to, WholeAccount account, IEnumerable<PersonRow> beside, bool isFirst) => Line(to, columns.Select(c => Value(account, c) switch
         {
             null => "",
             bool flag => flag ? "true" : "false",

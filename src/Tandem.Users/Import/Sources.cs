@@ -45,7 +45,7 @@ static class Sources
     static ImportedUser Own(SourceFields f, ImportSettings settings)
     {
         foreach (var member in f.Members.EnumerateObject())
-            if (!Columns.Contains(member.Name) && member.Name != "email_verified")
+            if (!Columns.Contains(member.Name) && member.Name != "email_verified" && !PersonTables.All.Any(t => t.Member == member.Name))
                 throw new RefusedException(member.Name, $"is not known here; known are {string.Join(", ", Columns)} and email_verified");
         var email = f.Email("email");
         var created = f.Time("created_at");
@@ -54,9 +54,13 @@ static class Sources
         long? kept = null;
         if (settings.KeepIds && id is not null)
             kept = long.TryParse(id, out var number) && number is > 0 and <= ImportedUser.MaxId ? number : throw new RefusedException("id", $"is no number from 1 to {ImportedUser.MaxId}");
+        var beside = PersonTables.Read(f.Members, settings.KeepIds);
+        if (beside.Count > 0 && kept is null)
+            throw new RefusedException("id", $"is missing: {beside[0].Table.Member} belongs to it");
         return new ImportedUser(email, f.Name(email, "name"), f.Hash("password_hash"))
         {
             Id = kept,
+            Beside = beside,
             IsActive = f.Flag("is_active") ?? true,
             IsAdministrator = f.Flag("is_administrator") ?? false,
             CreatedAt = created,
@@ -220,6 +224,8 @@ sealed record ImportedUser(string Email, string Name, string? PasswordHash)
     /// <summary>Null: the source's name as the command has it.</summary>
     public string? ExternalSource { get; init; }
     public string? ExternalId { get; init; }
+    /// <summary>What else is the person's; only with an id that is kept. Stored with a new account, never added to one that is there.</summary>
+    public List<PersonRow> Beside { get; init; } = [];
 }
 
 /// <summary>How an import is to go.</summary>

@@ -30,18 +30,31 @@ sealed class SecondStep(Db db, Keys keys, Ownership ownership, Sessions sessions
     /// <exception cref="ProblemException">There is an app already.</exception>
     public async Task<TotpSetup> BeginAsync(Account account, CancellationToken ct)
     {
-        var (secret, now) = (RandomNumberGenerator.GetBytes(Totp.SecretBytes), clock.UtcNow());
-        var (keyId, box) = await keys.SealAsync(secret, Purpose(account.Id), ct);
-        var begun = await db.ExecuteAsync($"""
-            insert into users_totp (account_id, key_id, secret, last_step, created_at) values ({account.Id}, {keyId}, {box}, 0, {now})
-            on conflict (account_id) do update set key_id = excluded.key_id, secret = excluded.secret, created_at = excluded.created_at where users_totp.confirmed_at is null
-            """, ct);
-        if (begun == 0)
+        var secret = RandomNumberGenerator.GetBytes(Totp.SecretBytes);
+        bool? begun;
+        do
+        {
+            var (keyId, box) = await keys.SealAsync(secret, Purpose(account.Id), ct);
+            begun = await StoreAsync(account.Id, keyId, box, ct);
+        }
+        while (begun is null);
+        if (begun == false)
             throw new ProblemException(UserProblems.SecondStepIsOn);
         var text = Totp.Base32(secret);
         var uri = Totp.Uri(mail.Product, account.Email, text);
         return new TotpSetup(text, uri, QrPicture.Svg(uri));
     }
+
+    /// <summary>Stores a sealed secret, if the key that it is sealed with is still there.</summary>
+    /// <remarks>That is looked at in the transaction of the change, as a revocation looks in its own for what is sealed: of the two, one sees the other.</remarks>
+    /// <returns>False when the account has an app already; null when the key was revoked since: seal anew.</returns>
+    internal Task<bool?> StoreAsync(long accountId, string keyId, byte[] box, CancellationToken ct) => db.InTransactionAsync(async tx =>
+        await tx.FindAsync<long>($"select count(*) from users_signing_keys where id = {keyId}", ct) == 0
+            ? (bool?)null
+            : await tx.ExecuteAsync($"""
+                insert into users_totp (account_id, key_id, secret, last_step, created_at) values ({accountId}, {keyId}, {box}, 0, {clock.UtcNow()})
+                on conflict (account_id) do update set key_id = excluded.key_id, secret = excluded.secret, created_at = excluded.created_at where users_totp.confirmed_at is null
+                """, ct) == 1, ct);
 
     /// <summary>Switches the second step on, when the app shows the right code.</summary>
     /// <returns>The recovery codes; null for a wrong code.</returns>
@@ -180,11 +193,11 @@ sealed class SecondStep(Db db, Keys keys, Ownership ownership, Sessions sessions
 
     static string Digest(long accountId, string typed) => Secret.Digest(accountId.ToString(System.Globalization.CultureInfo.InvariantCulture), typed);
 
-    /// <summary>A secret that is put into another account's row does not open there.</summary>
     /// <summary>Seals the secrets anew that were sealed with a key which is to go.</summary>
-    public async Task ResealAsync(string goingKeyId, CancellationToken ct)
+    /// <returns>How many do not open with it: they were changed in the table, and are lost with the key or without it.</returns>
+    public async Task<int> ResealAsync(string goingKeyId, CancellationToken ct)
     {
-        var last = 0L;
+        var (last, lost) = (0L, 0);
         while (await db.ListAsync<Sealed>($"select account_id, secret from users_totp where key_id = {goingKeyId} and account_id > {last} order by account_id limit 100", ct) is { Count: > 0 } page)
             foreach (var row in page)
             {
@@ -192,17 +205,22 @@ sealed class SecondStep(Db db, Keys keys, Ownership ownership, Sessions sessions
                 try
                 {
                     var (keyId, box) = await keys.SealAsync(await keys.OpenAsync(goingKeyId, row.Secret, Purpose(last), ct), Purpose(last), ct);
-                    await db.ExecuteAsync($"update users_totp set key_id = {keyId}, secret = {box} where account_id = {last} and key_id = {goingKeyId}", ct);
+                    await db.ExecuteAsync($"""
+                        update users_totp set key_id = {keyId}, secret = {box} where account_id = {last} and key_id = {goingKeyId} and exists (select 1 from users_signing_keys where id = {keyId})
+                        """, ct);
                 }
                 catch (CryptographicException)
                 {
-                    // It was changed in the table, and opens no more with the key than without it.
                     logger.SecondStepNotOpened(last, goingKeyId);
+                    lost++;
                 }
             }
+
+        return lost;
     }
 
-    static string Purpose(long accountId) => $"totp of account {accountId}";
+    /// <summary>A secret that is put into another account's row does not open there.</summary>
+    public static string Purpose(long accountId) => $"totp of account {accountId}";
 
     sealed record Row(string KeyId, byte[] Secret, bool IsConfirmed);
 

@@ -26,6 +26,8 @@ sealed class KeyRotation(Db db, Keys keys, KeyRing ring, SecondStep secondStep, 
 
     static readonly TimeSpan CleanUpInterval = TimeSpan.FromHours(1);
 
+    const int MaxTries = 20;
+
     static readonly string[] Purposes = [Keys.Access, Keys.Refresh];
 
     DateTime _cleaned = DateTime.MinValue;
@@ -79,16 +81,36 @@ sealed class KeyRotation(Db db, Keys keys, KeyRing ring, SecondStep secondStep, 
         if (await db.FindAsync<Turn>($"select id, purpose, signs_from, retired_at from users_signing_keys where id = {id}", ct) is not { } going)
             return null;
         Turn? before = null;
-        if (going.Purpose == Keys.Refresh)
+        // Second steps are sealed by it: another one has to be there, and to seal them, before it goes.
+        if (going.Purpose == Keys.Refresh && !going.IsOld(now) && !going.IsAnnounced(now))
+            before = (await RotateAsync(k => k.Purpose == Keys.Refresh, atOnce: true, origin, ct)).FirstOrDefault();
+        var fresh = Keys.New(going.Purpose);
+        Revoked? revoked = null;
+        var isSealing = true;
+        for (var tries = 0; isSealing; tries++)
         {
-            // Second steps are sealed by it: another one has to be there, and to seal them, before it goes.
-            if (!going.IsOld(now) && !going.IsAnnounced(now))
-                before = (await RotateAsync(k => k.Purpose == Keys.Refresh, atOnce: true, origin, ct)).FirstOrDefault();
-            await secondStep.ResealAsync(id, ct);
+            // By a clock that runs behind the others' the key may be the only one there is to seal with.
+            if (tries == MaxTries)
+                throw new InvalidOperationException($"Second steps are still being sealed with the key {id}; rotate the keys, then revoke it again.");
+            var lost = going.Purpose == Keys.Refresh ? await secondStep.ResealAsync(id, ct) : 0;
+            (isSealing, revoked) = await db.InTransactionAsync(async tx =>
+            {
+                // Another process has sealed one meanwhile: once more. Whoever comes after this finds the key gone (SecondStep.StoreAsync).
+                if (going.Purpose == Keys.Refresh && await tx.FindAsync<long>($"select count(*) from users_totp where key_id = {id}", ct) > lost)
+                    return (true, (Revoked?)null);
+                return (false, await ForgetAsync(tx));
+            }, ct);
         }
 
-        var fresh = Keys.New(going.Purpose);
-        var revoked = await db.InTransactionAsync(async tx =>
+        await ring.LoadAsync(ct);
+        if (revoked is null)
+            return null;
+        logger.SigningKeyRevoked(id);
+        if (revoked.Next is { } begun)
+            logger.KeyMade(begun.Id, begun.SignsFrom);
+        return revoked with { Next = revoked.Next ?? before };
+
+        async Task<Revoked?> ForgetAsync(Transaction tx)
         {
             if (await tx.FindAsync<Turn>($"delete from users_signing_keys where id = {id} returning id, purpose, signs_from, retired_at", ct) is not { } gone)
                 return null;
@@ -104,14 +126,7 @@ sealed class KeyRotation(Db db, Keys keys, KeyRing ring, SecondStep secondStep, 
             if (next is not null)
                 await trail.AddAsync(tx, AuditEvents.SigningKeysMade, origin, null, now, next.Id);
             return new Revoked(gone, next);
-        }, ct);
-        await ring.LoadAsync(ct);
-        if (revoked is null)
-            return null;
-        logger.SigningKeyRevoked(id);
-        if (revoked.Next is { } begun)
-            logger.KeyMade(begun.Id, begun.SignsFrom);
-        return revoked with { Next = revoked.Next ?? before };
+        }
     }
 
     /// <summary>Does what the clock asks for. As long as that is nothing, no store is read.</summary>

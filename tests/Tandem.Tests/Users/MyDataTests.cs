@@ -197,7 +197,8 @@ public sealed class MyDataTests
         return found;
     }
 
-    static Task<List<string>> TablesAsync(TestApp app) => app.Db.ListAsync<string>(Sql.Raw(app.Db.Engine == "sqlite"
+    /// <summary>All tables with data of their own.</summary>
+    internal static Task<List<string>> TablesAsync(TestApp app) => app.Db.ListAsync<string>(Sql.Raw(app.Db.Engine == "sqlite"
         ? "select name from sqlite_schema where type = 'table' and name not like 'sqlite_%' and sql not like 'create virtual%'"
         : "select tablename::text from pg_tables where schemaname = current_schema()"), Ct);
 

@@ -12,7 +12,9 @@ using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Tests.Repo;
 using Tandem.Tests.Users.OpenId;
+using Tandem.Users;
 using Tandem.Users.Audit;
+using Tandem.Users.SecondSteps;
 using Tandem.Users.Tokens;
 
 namespace Tandem.Tests.Users;
@@ -238,6 +240,76 @@ public sealed class SigningKeyTests
             clock.Advance(TimeSpan.FromHours(1));
             await RotationOf(app).KeepAsync(Ct);
         }
+    }
+
+    [Fact]
+    public async Task A_database_from_before_keys_took_turns_keeps_its_tokens_and_rotates()
+    {
+        var before = TestApp.KeepData(await TestApp.StartAsync());
+        string email, accessToken, refreshToken;
+        long id;
+        await using (before)
+        {
+            using var person = await before.PersonAsync();
+            (id, email, accessToken, refreshToken) = (person.Id, person.Email, person.AccessToken, person.RefreshToken);
+            // One key of each purpose, and nothing that says since when: as 0001 made the table.
+            await before.Db.InTransactionAsync(async tx =>
+            {
+                await tx.ExecuteAsync(Sql.Raw("alter table users_signing_keys drop column signs_from"), Ct);
+                Assert.Equal(1, await tx.ExecuteAsync(Sql.Raw("delete from core_migrations where scriptname like '%0040_key_rotation%'"), Ct));
+                await tx.ExecuteAsync(Sql.Raw(before.Db.Engine == "sqlite" ? "pragma user_version = 0" : "delete from core_migrated"), Ct);
+            }, Ct);
+        }
+
+        await using var app = await TestApp.StartAsync(data: before.Data);
+        using var old = app.With(accessToken);
+        Assert.Equal(email, (await (await old.GetAsync($"/users/{id}", Ct)).JsonAsync()).GetProperty("email").GetString());
+        Assert.Equal([KeyOf(accessToken)], await PublishedAsync(app));
+        Assert.Equal(KeyOf(accessToken), KeyOf(await SignInAsync(app, email)));
+
+        var next = (await RotationOf(app).RotateAsync(atOnce: true, Origin.Operator, Ct)).Single(k => k.Purpose == Keys.Access).Id;
+
+        Assert.Equal(next, KeyOf(await SignInAsync(app, email)));
+        await (await old.GetAsync($"/users/{id}", Ct)).JsonAsync();
+        Assert.Equal(next, KeyOf((await (await RefreshAsync(app, refreshToken)).JsonAsync()).GetProperty("access_token").GetString()!));
+    }
+
+    [Fact]
+    public async Task A_second_step_that_is_sealed_while_its_key_is_revoked_is_sealed_anew()
+    {
+        await using var app = await TestApp.StartAsync();
+        using var person = await app.PersonAsync();
+        var (keys, secondStep) = (app.Services.GetRequiredService<Keys>(), app.Services.GetRequiredService<SecondStep>());
+        // Sealed here; stored only after somebody has revoked the key.
+        var (keyId, box) = await keys.SealAsync([1, 2, 3], SecondStep.Purpose(person.Id), Ct);
+        Assert.NotNull(await RotationOf(app).RevokeAsync(keyId, Origin.Operator, Ct));
+        Assert.Null(await secondStep.StoreAsync(person.Id, keyId, box, Ct));
+
+        // The other way round, and all that lies between: whoever sets an app up while keys go one after another can use it afterwards.
+        var people = Enumerable.Range(1000, 40).Select(i => new Account(i, $"p{i}@example.com", "P", DateTime.UnixEpoch, true, false)).ToList();
+        using var done = new CancellationTokenSource();
+        var revoking = Task.Run(async () =>
+        {
+            var count = 0;
+            for (; !done.IsCancellationRequested; count++)
+                await RotationOf(app).RevokeAsync((await keys.EncryptionAsync(Ct)).Id, Origin.Operator, Ct);
+            return count;
+        }, Ct);
+        try
+        {
+            await Parallel.ForEachAsync(people, new ParallelOptions { MaxDegreeOfParallelism = 4, CancellationToken = Ct }, async (account, ct) => await secondStep.BeginAsync(account, ct));
+        }
+        finally
+        {
+            await done.CancelAsync();
+        }
+
+        Assert.True(await revoking > 0);
+
+        var sealedOnes = await app.Db.ListAsync<(long, string, byte[])>($"select account_id, key_id, secret from users_totp", Ct);
+        Assert.Equal(people.Count, sealedOnes.Count);
+        foreach (var (account, key, secret) in sealedOnes)
+            Assert.Equal(20, (await keys.OpenAsync(key, secret, SecondStep.Purpose(account), Ct)).Length);
     }
 
     [Fact]
