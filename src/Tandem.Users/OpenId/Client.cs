@@ -1,3 +1,4 @@
+using Tandem.Users.Look;
 using Tandem.Users.Tickets;
 
 namespace Tandem.Users.OpenId;
@@ -41,13 +42,5 @@ static class ClientScopes
     /// <summary>What a token of these may be shown to: the API, or only /userinfo. A client that asks who somebody is gets no say over the account.</summary>
     public static bool OpenApi(IEnumerable<string> scopes) => scopes.Any(s => s == Api || !Personal.Contains(s));
 
-    public static string Describe(string scope) => scope switch
-    {
-        "openid" => "know that it is you",
-        "profile" => "see your name",
-        "email" => "see your e-mail address",
-        "offline_access" => "keep its access while you are away",
-        Api => "use this server in your name",
-        _ => $"use your rights as an administrator: {scope}",
-    };
+    public static string Describe(Language t, string scope) => Personal.Contains(scope) ? t.Say($"scope.{scope}") : t.Say("scope.administrator", ("scope", scope));
 }
