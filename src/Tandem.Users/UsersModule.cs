@@ -155,6 +155,7 @@ public sealed class UsersModule : Module
         module.Command(AuditCommands.Audit);
         module.Command(PasswordFilterCommand.Make);
         module.Command(ClientCommands.Clients);
+        module.Command(TextsCommand.Make);
     }
 
     static bool IsOrigin(string text) => text.StartsWith("android:apk-key-hash:", StringComparison.Ordinal)

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Collections.Frozen;
 using System.Globalization;
+using System.Text;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Microsoft.AspNetCore.Http;
@@ -16,7 +17,7 @@ sealed partial class Languages(PagesOptions options)
 
     const int MaxFileBytes = 1 << 20;
 
-    static readonly string[] BuiltIn = ["en", "de", "fr", "es"];
+    public static readonly string[] BuiltIn = ["en", "de", "fr", "es"];
 
     static readonly object Key = new();
 
@@ -78,12 +79,14 @@ sealed partial class Languages(PagesOptions options)
         return FileOf(tag) is { } file ? new Language(tag, Parse(File.ReadAllBytes(file), file), language ?? behind) : language ?? throw new InvalidOperationException($"There is no language {tag}.");
     }
 
-    static FrozenDictionary<string, string> Embedded(string tag)
+    static FrozenDictionary<string, string> Embedded(string tag) => Parse(Encoding.UTF8.GetBytes(BuiltInText(tag)), tag);
+
+    /// <summary>A language of the program, as the file that it is.</summary>
+    public static string BuiltInText(string tag)
     {
         using var stream = typeof(Languages).Assembly.GetManifestResourceStream($"Languages.{tag}.json") ?? throw new InvalidOperationException($"The program was built without the language {tag}.");
-        var bytes = new byte[stream.Length];
-        stream.ReadExactly(bytes);
-        return Parse(bytes, tag);
+        using var reader = new StreamReader(stream, Encoding.UTF8);
+        return reader.ReadToEnd();
     }
 
     /// <summary>What stands in the program, for checks.</summary>
@@ -132,7 +135,7 @@ sealed partial class Languages(PagesOptions options)
     static string? Fault(string key, string sentence)
     {
         if (!_english.Value.TryGetValue(key, out var english))
-            return $"there is no text \"{key}\"; docs/guide/account-pages.md says how to list them.";
+            return $"there is no text \"{key}\"; tandem texts lists them.";
         var (has, wants) = (NamesIn(sentence), NamesIn(english));
         if (sentence.Trim().Length == 0)
             return $"\"{key}\" is empty.";
