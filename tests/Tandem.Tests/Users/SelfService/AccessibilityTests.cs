@@ -18,8 +18,8 @@ public sealed class AccessibilityTests(Browser browser) : IClassFixture<Browser>
 
     static string Named(TestApp app) => app.Address.Replace("127.0.0.1", "localhost", StringComparison.Ordinal);
 
-    /// <summary>To look at them: the folder that TANDEM_PICTURES names gets one of each.</summary>
-    static readonly string? Pictures = Environment.GetEnvironmentVariable("TANDEM_PICTURES");
+    /// <summary>To look at them: the folder that PICTURES_OF_PAGES names gets one of each.</summary>
+    static readonly string? Pictures = Environment.GetEnvironmentVariable("PICTURES_OF_PAGES");
 
     static async Task<List<string>> LookAsync(IPage page, string name)
     {

@@ -16,7 +16,7 @@ sealed partial class Visitor : IDisposable
         _http.DefaultRequestHeaders.Accept.ParseAdd("text/html");
         _http.DefaultRequestHeaders.UserAgent.ParseAdd("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0");
         if (languages is not null)
-            _http.DefaultRequestHeaders.Add("Accept-Language", languages);
+            _http.DefaultRequestHeaders.TryAddWithoutValidation("Accept-Language", languages);
     }
 
     public CookieContainer Cookies { get; } = new();
