@@ -69,7 +69,7 @@ sealed class Impersonations(Db db, Sessions sessions, AuditTrail trail, Ownershi
             """, ct);
         await trail.AddAsync(tx, AuditEvents.Impersonated, origin, id, now, reason, session);
         if (options.TellImpersonated)
-            await ownership.NoticeAsync(tx, account.Email, $"An administrator has signed in as you, for {Math.Ceiling(lifetime.TotalMinutes)} minutes at most. The reason given: {reason}", now);
+            await ownership.NoticeAsync(tx, account.Email, now, "impersonated", ("minutes", $"{Math.Ceiling(lifetime.TotalMinutes)}"), ("reason", reason));
         return new Session(session, id, 0, IsAdministrator: false, null, now, null) { ImpersonatorId = administrator.AccountId };
     }, ct);
 

@@ -4,6 +4,7 @@ using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
 using Tandem.Users.Hashes;
+using Tandem.Users.Look;
 using Tandem.Users.Mailing;
 using Tandem.Users.Passkeys;
 using Tandem.Users.Tickets;
@@ -13,7 +14,7 @@ using Tandem.Users.Upstream;
 namespace Tandem.Users;
 
 /// <summary>Whose an account is: its password, its e-mail, and what a mailbox has shown.</summary>
-sealed class Ownership(Db db, Sessions sessions, AuditTrail trail, TicketTable tickets, Letters letters, UsersOptions options, MailOptions mail)
+sealed class Ownership(Db db, Sessions sessions, AuditTrail trail, TicketTable tickets, Letters letters, Languages languages, UsersOptions options, MailOptions mail)
 {
     const string Unproved = "set before the e-mail was confirmed";
 
@@ -49,7 +50,7 @@ sealed class Ownership(Db db, Sessions sessions, AuditTrail trail, TicketTable t
         await trail.AddAsync(tx, AuditEvents.PasswordChanged, origin, id, now, reason);
         await sessions.EndAllAsync(tx, id, "password changed", origin, now, CancellationToken.None, except);
         await TicketTable.DropAsync(tx, id);
-        await NoticeAsync(tx, email, "Your password was changed", now);
+        await NoticeAsync(tx, email, now, "password-changed");
     }
 
     /// <summary>Asks for another e-mail: the new address is mailed a link, the old one is told.</summary>
@@ -58,7 +59,7 @@ sealed class Ownership(Db db, Sessions sessions, AuditTrail trail, TicketTable t
         if (await tx.FindAsync<Account>(UserTable.Locked(id), ct) is not { } account)
             return;
         await tickets.AskAsync(tx, TicketPurpose.Change, email, id, request, null);
-        await NoticeAsync(tx, account.Email, $"Another e-mail address was asked for: {UserTable.Fold(email)}", now);
+        await NoticeAsync(tx, account.Email, now, "email-asked", ("email", UserTable.Fold(email)));
     }, ct);
 
     /// <summary>Uses the link of a mail that shows that an e-mail is the person's own; of a change, makes it the account's.</summary>
@@ -77,7 +78,7 @@ sealed class Ownership(Db db, Sessions sessions, AuditTrail trail, TicketTable t
         await TicketTable.DropAsync(tx, account.Id);
         await tx.PublishAsync(new UserEmailChanged(account.Id), ct);
         foreach (var to in (string[])[account.Email, email])
-            await NoticeAsync(tx, to, $"The e-mail address was changed from {account.Email} to {email}", now);
+            await NoticeAsync(tx, to, now, "email-changed", ("before", account.Email), ("after", email));
         return true;
     }, ct);
 
@@ -125,7 +126,24 @@ sealed class Ownership(Db db, Sessions sessions, AuditTrail trail, TicketTable t
             await trail.AddAsync(tx, AuditEvents.SecondStepOff, origin, id, now, Unproved);
     }
 
-    /// <summary>Tells the person what happened to the account, so that whoever did it cannot hide it.</summary>
-    public Task NoticeAsync(Transaction tx, string email, string what, DateTime now) =>
-        tx.MailAsync(letters.Write(email, "notice", ("what", what), ("when", now.ToString("yyyy-MM-dd HH:mm 'UTC'", CultureInfo.InvariantCulture))), CancellationToken.None);
+    /// <summary>Looks at what is left after something was taken away: a password, a passkey, a login of a provider that is set up here, or a confirmed e-mail where mails reach somebody.</summary>
+    /// <exception cref="ProblemException">Nothing would be left to sign in with.</exception>
+    public async Task KeepAWayInAsync(Transaction tx, long id)
+    {
+        var mails = mail.Host is not null || mail.OutboxPage;
+        if (await tx.FindAsync<long>($"""
+            select count(*) from users_accounts where id = {id} and password_hash = {StoredHash.None} and (email_verified_at is null or {!mails})
+                and not exists (select 1 from users_passkeys where account_id = {id})
+            """, CancellationToken.None) == 1
+            && !(await tx.ListAsync<string>($"select issuer from users_upstream_logins where account_id = {id}", CancellationToken.None)).Exists(i => options.ProviderOf(i) is not null))
+            throw new ProblemException(UserProblems.LastWayIn);
+    }
+
+    /// <summary>Tells the person what happened to the account, so that whoever did it cannot hide it: nor has his browser a say in the language, which is that of the settings.</summary>
+    /// <param name="what">A sentence: <c>notice.…</c>.</param>
+    public Task NoticeAsync(Transaction tx, string email, DateTime now, string what, params ReadOnlySpan<(string Name, string? Value)> values)
+    {
+        var t = languages.Named(null);
+        return tx.MailAsync(letters.Write(email, t, "notice", ("what", t.Say($"notice.{what}", values)), ("when", now.ToString("yyyy-MM-dd HH:mm 'UTC'", CultureInfo.InvariantCulture))), CancellationToken.None);
+    }
 }

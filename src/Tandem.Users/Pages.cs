@@ -1,7 +1,7 @@
 using System.Net;
-using System.Security.Cryptography;
-using System.Text;
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
+using Tandem.Users.Look;
 
 namespace Tandem.Users;
 
@@ -13,44 +13,45 @@ static class Pages
     /// <param name="body">HTML.</param>
     /// <param name="formTarget">Where a form of the page may lead besides this server: browsers hold redirects that answer a form to it as well.</param>
     /// <param name="script">Runs on the page, the only one that does, and may ask this server; null: none.</param>
-    public static Html Page(int status, string title, string body, string? formTarget = null, string? script = null) => new(status, $"""
+    /// <param name="navigation">HTML of the links to the pages beside this one; null: there are none.</param>
+    public static Html Page(int status, string title, string body, string? formTarget = null, string? script = null, string? navigation = null) => new(status, (theme, t) => $"""
         <!doctype html>
-        <html lang="en">
+        <html lang="{t.Tag}" dir="{t.Direction}">
         <head>
         <meta charset="utf-8">
         <meta name="viewport" content="width=device-width, initial-scale=1">
-        <title>{Encode(title)}</title>
-        <style>{Style}</style>
+        <title>{Encode(title)} – {Encode(theme.Product)}</title>
+        <style>{theme.Style}</style>
         </head>
         <body>
-        <main>
+        {theme.Header}{(navigation is null ? "" : $"<nav aria-label=\"{Encode(t.Say("account.navigation"))}\">\n{navigation}</nav>\n")}<main>
         <h1>{Encode(title)}</h1>
         {body}
-        </main>{(script is null ? "" : $"\n<script>{script}</script>")}
+        </main>{theme.Footer(t)}{(script is null ? "" : $"\n<script>{script}</script>")}
         </body>
         </html>
-        """, $"default-src 'none'; style-src '{HashOf(Style)}'; {(script is null ? "" : $"script-src '{HashOf(script)}'; connect-src 'self'; ")}form-action 'self'{SourceOf(formTarget)}; base-uri 'none'; frame-ancestors 'none'");
+        """, theme => $"default-src 'none'; {theme.Policy}{(script is null ? "" : $"script-src '{Theme.HashOf(script)}'; connect-src 'self'; ")}form-action 'self'{SourceOf(formTarget)}; base-uri 'none'; frame-ancestors 'none'");
 
     /// <summary>
     /// The page with a script of one fixed line: it hands an answer to a client by POST, as the client has asked (OAuth 2.0 Form Post Response
     /// Mode). Without JavaScript there is a button.
     /// </summary>
-    public static Html Post(string address, IEnumerable<KeyValuePair<string, string>> fields) => new(200, $"""
+    public static Html Post(string address, IEnumerable<KeyValuePair<string, string>> fields) => new(200, (_, t) => $"""
         <!doctype html>
-        <html lang="en">
+        <html lang="{t.Tag}" dir="{t.Direction}">
         <head>
         <meta charset="utf-8">
-        <title>Back to the application</title>
+        <title>{Encode(t.Say("post.title"))}</title>
         </head>
         <body>
         <form method="post" action="{Encode(address)}">
         {string.Concat(fields.Select(f => Hidden(f.Key, f.Value)))}
-        <noscript><button type="submit">Continue</button></noscript>
+        <noscript><button type="submit">{Encode(t.Say("post.continue"))}</button></noscript>
         </form>
         <script>{Submit}</script>
         </body>
         </html>
-        """, $"default-src 'none'; script-src '{HashOf(Submit)}'; form-action{SourceOf(address)}; base-uri 'none'; frame-ancestors 'none'");
+        """, _ => $"default-src 'none'; script-src '{Theme.HashOf(Submit)}'; form-action{SourceOf(address)}; base-uri 'none'; frame-ancestors 'none'");
 
     /// <summary>A field of a form, with what is wrong with it.</summary>
     public static string Field(string name, string label, string type, string value, string autocomplete, string more, IReadOnlyDictionary<string, string[]> errors)
@@ -74,45 +75,33 @@ static class Pages
 
     public static string Encode(string text) => WebUtility.HtmlEncode(text);
 
+    public static string Strong(string text) => $"<strong>{Encode(text)}</strong>";
+
     /// <summary>A browser says that it wants a page; programs get a problem.</summary>
     public static bool AreWanted(HttpRequest request) => request.Headers.Accept.ToString().Contains("text/html", StringComparison.OrdinalIgnoreCase);
-
-    static string HashOf(string text) => $"sha256-{Convert.ToBase64String(SHA256.HashData(Encoding.UTF8.GetBytes(text)))}";
 
     /// <summary>The address's origin. A policy cannot name an IPv6 address; then it is the scheme.</summary>
     static string SourceOf(string? address) => address is null ? ""
         : new Uri(address) is { HostNameType: UriHostNameType.IPv6, Scheme: var scheme } ? $" {scheme}:" : $" {new Uri(address).GetLeftPart(UriPartial.Authority)}";
 
     const string Submit = "document.forms[0].submit();";
-
-    const string Style = """
-        :root { color-scheme: light dark; }
-        body { margin: 0; font: 1rem/1.5 system-ui, sans-serif; }
-        main { max-width: 34rem; margin: 10vh auto; padding: 0 1.25rem; overflow-wrap: break-word; }
-        label { display: block; margin-top: 1rem; font-weight: 600; }
-        input { box-sizing: border-box; width: 100%; padding: .5rem; font: inherit; border: 1px solid #767676; border-radius: .25rem; }
-        input[aria-invalid] { border-color: #c00; }
-        button { margin: 1.5rem .5rem 0 0; padding: .6rem 1.25rem; font: inherit; font-weight: 600; color: #fff; background: #14507a; border: 1px solid #14507a; border-radius: .25rem; cursor: pointer; }
-        a.button { display: inline-block; margin: .5rem 0 0; padding: .6rem 1.25rem; font-weight: 600; color: #fff; background: #14507a; border: 1px solid #14507a; border-radius: .25rem; text-decoration: none; }
-        button.second, a.second { color: inherit; background: transparent; border-color: #767676; }
-        :focus-visible { outline: 3px solid light-dark(#14507a, #8cc4ee); outline-offset: 2px; }
-        .wrong { margin: .25rem 0 0; color: light-dark(#a40000, #ff9a9a); }
-        pre { overflow-x: auto; padding: .75rem; background: light-dark(#f0f0f0, #262626); border-radius: .25rem; }
-        """;
 }
 
 /// <summary>A page with its policy: nothing else may load or run, and no other site may show it in a frame or learn its address.</summary>
-sealed class Html(int status, string text, string policy) : IResult
+/// <param name="status">HTTP status.</param>
+/// <param name="text">Makes the page, in the request's language.</param>
+/// <param name="policy">Its Content-Security-Policy.</param>
+sealed class Html(int status, Func<Theme, Language, string> text, Func<Theme, string> policy) : IResult
 {
     public Task ExecuteAsync(HttpContext httpContext)
     {
-        var response = httpContext.Response;
+        var (response, theme) = (httpContext.Response, httpContext.RequestServices.GetRequiredService<Theme>());
         response.StatusCode = status;
         response.ContentType = "text/html; charset=utf-8";
-        response.Headers.ContentSecurityPolicy = policy;
+        response.Headers.ContentSecurityPolicy = policy(theme);
         response.Headers.CacheControl = "no-store";
         response.Headers["Referrer-Policy"] = "no-referrer";
         response.Headers.XContentTypeOptions = "nosniff";
-        return response.WriteAsync(text, httpContext.RequestAborted);
+        return response.WriteAsync(text(theme, Language.Of(httpContext)), httpContext.RequestAborted);
     }
 }

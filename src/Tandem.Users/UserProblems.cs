@@ -49,7 +49,7 @@ static class UserProblems
     public static readonly Problem PasskeyTaken = new("users/passkey-taken", 409, "This passkey is registered already.");
     public static readonly Problem PasskeyNotFound = new("users/passkey-not-found", 404, "Passkey not found; it may have been removed already.");
     public static readonly Problem TooManyPasskeys = new("users/too-many-passkeys", 409, "The account has as many passkeys as Users:PasskeysPerAccount allows; remove one first.");
-    public static readonly Problem LastWayIn = new("users/last-way-in", 409, "The account has no password, and this is its last passkey: add another one, or set a password first (PUT /auth/password).");
+    public static readonly Problem LastWayIn = new("users/last-way-in", 409, "Nothing would be left to sign in with: set a password first (PUT /auth/password), or add a passkey.");
     public static readonly Problem NoPasskeyDomain = new("users/no-passkey-domain", 409, "Browsers keep passkeys for names, not for addresses: set Users:PublicUrl or Users:PasskeyDomain to a name.");
     public static readonly Problem UpstreamNotFound = new("users/upstream-not-found", 404, "No provider of this name is set up here.");
     public static readonly Problem UpstreamRefused = new("users/upstream-refused", 400, "The sign-in by another provider came to nothing; begin again.");

@@ -8,6 +8,7 @@ using Tandem.Users.Audit;
 using Tandem.Users.CommonPasswords;
 using Tandem.Users.Import;
 using Tandem.Users.Listing;
+using Tandem.Users.Look;
 using Tandem.Users.Mailing;
 using Tandem.Users.MyData;
 using Tandem.Users.OpenId;
@@ -15,6 +16,7 @@ using Tandem.Users.Organisations;
 using Tandem.Users.Passkeys;
 using Tandem.Users.Scim;
 using Tandem.Users.SecondSteps;
+using Tandem.Users.SelfService;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
 using Tandem.Users.Upstream;
@@ -100,6 +102,9 @@ public sealed class UsersModule : Module
         module.Services.AddSingleton<FrequentRequests>();
 
         module.Options<MailOptions>("Mail").Check();
+        module.Options<PagesOptions>("Pages").Check();
+        module.Services.AddSingleton<Languages>();
+        module.Services.AddSingleton<Theme>();
         module.Services.AddSingleton<MailSender>();
         module.Services.AddSingleton<Letters>();
         module.Job<Mail, SendMail>();
@@ -119,11 +124,24 @@ public sealed class UsersModule : Module
         module.Services.AddSingleton<ScimGroups>();
 
         module.Services.AddSingleton<Exports>();
+        module.Services.AddSingleton<MyDataRequests>();
         module.Services.AddSingleton<IPersonalData, AccountData>();
         module.Job<ExportData, DataExporter>();
         module.Job<EraseAccount, Eraser>();
         if (module.IsServed)
             module.Services.AddHostedService<ExportSweep>();
+
+        module.Services.AddSingleton<AccountPages>();
+        // In the order that their links stand in.
+        module.Services.AddSingleton<IAccountPage, OverviewPage>();
+        module.Services.AddSingleton<IAccountPage, PasswordPage>();
+        module.Services.AddSingleton<IAccountPage, SecondStepPage>();
+        module.Services.AddSingleton<IAccountPage, PasskeysPage>();
+        module.Services.AddSingleton<IAccountPage, LoginsPage>();
+        module.Services.AddSingleton<IAccountPage, EmailPage>();
+        module.Services.AddSingleton<IAccountPage, SessionsPage>();
+        module.Services.AddSingleton<IAccountPage, ApplicationsPage>();
+        module.Services.AddSingleton<IAccountPage, DataPage>();
 
         var admin = module.Options<AdminOptions>("Admin");
         ConfiguredAdministrator.Check(admin);
@@ -140,6 +158,7 @@ public sealed class UsersModule : Module
         module.Command(AuditCommands.Audit);
         module.Command(PasswordFilterCommand.Make);
         module.Command(ClientCommands.Clients);
+        module.Command(TextsCommand.Make);
     }
 
     static bool IsOrigin(string text) => text.StartsWith("android:apk-key-hash:", StringComparison.Ordinal)
@@ -164,6 +183,7 @@ public sealed class UsersModule : Module
         routes.MapMyData();
         routes.MapPasskeys();
         routes.MapUpstream();
+        AccountPages.Map(routes);
         routes.MapScim();
         routes.MapAudit();
         if (routes.ServiceProvider.GetRequiredService<MailOptions>() is { OutboxPage: true, Host: null })

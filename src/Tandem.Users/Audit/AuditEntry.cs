@@ -93,6 +93,7 @@ static class AuditEvents
     public const string ClientChanged = "client-changed";
     public const string ClientRemoved = "client-removed";
     public const string ClientAllowed = "client-allowed";
+    public const string ClientTakenBack = "client-taken-back";
     public const string DeviceAllowed = "device-allowed";
     public const string DeviceDenied = "device-denied";
     public const string ClientSignedIn = "client-signed-in";

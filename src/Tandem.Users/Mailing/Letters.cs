@@ -3,27 +3,29 @@ using System.Net;
 using System.Text;
 using System.Text.RegularExpressions;
 using Tandem.Core.Contracts;
+using Tandem.Users.Look;
 
 namespace Tandem.Users.Mailing;
 
-/// <summary>Makes mails out of texts. A text is a file: its first line the subject, then paragraphs with empty lines between them.</summary>
+/// <summary>Makes mails out of texts: the first line is the subject, then come paragraphs with empty lines between them.</summary>
 /// <remarks>
 /// {names} are filled in; a paragraph that is {link} or {code} alone stands out in HTML, and one whose {names} all have nothing to be filled in with is left out. A file in
-/// <see cref="MailOptions.Texts"/> takes the place of ours with its name: another language, other words.
+/// <see cref="MailOptions.Texts"/> takes the place of ours with its name, in every language; otherwise they are sentences of <see cref="Language"/>, <c>mail.reset</c> and so on.
 /// </remarks>
 sealed partial class Letters(MailOptions options)
 {
-    readonly ConcurrentDictionary<string, string> _texts = new();
+    readonly ConcurrentDictionary<string, string?> _own = new();
 
     /// <param name="to">The address.</param>
+    /// <param name="language">Of whoever reads it.</param>
     /// <param name="text">Which one: <c>reset</c>, <c>verify</c>, …</param>
     /// <param name="values">What {names} stand for; null: nothing.</param>
-    public Mail Write(string to, string text, params ReadOnlySpan<(string Name, string? Value)> values)
+    public Mail Write(string to, Language language, string text, params ReadOnlySpan<(string Name, string? Value)> values)
     {
         var known = new Dictionary<string, string?> { ["product"] = options.Product };
         foreach (var (name, value) in values)
             known[name] = value;
-        var paragraphs = _texts.GetOrAdd(text, Read).ReplaceLineEndings("\n").Split("\n\n", StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+        var paragraphs = (_own.GetOrAdd(text, ReadOwn) ?? language.Find($"mail.{text}") ?? throw new InvalidOperationException($"There is no text {text}.")).ReplaceLineEndings("\n").Split("\n\n", StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
         var (plain, html) = (new StringBuilder(), new StringBuilder());
         foreach (var paragraph in paragraphs[1..])
         {
@@ -42,14 +44,7 @@ sealed partial class Letters(MailOptions options)
             $"<!doctype html><html><body style=\"{Body}\">{html}</body></html>");
     }
 
-    string Read(string text)
-    {
-        if (options.Texts is { } folder && Path.Combine(folder, text + ".txt") is var own && File.Exists(own))
-            return File.ReadAllText(own);
-        using var stream = typeof(Letters).Assembly.GetManifestResourceStream($"Texts.{text}.txt") ?? throw new InvalidOperationException($"There is no text {text}.");
-        using var reader = new StreamReader(stream);
-        return reader.ReadToEnd();
-    }
+    string? ReadOwn(string text) => options.Texts is { } folder && Path.Combine(folder, text + ".txt") is var own && File.Exists(own) ? File.ReadAllText(own) : null;
 
     static string Fill(string text, Dictionary<string, string?> values, Func<string, string> encode) =>
         Names().Replace(text, m => values.TryGetValue(m.Groups[1].Value, out var value) ? encode(value ?? "") : m.Value);

@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Routing;
 using MimeKit;
 using Tandem.Core;
 using Tandem.Core.Http;
+using Tandem.Users.Look;
 using static Tandem.Users.Pages;
 
 namespace Tandem.Users.Mailing;
@@ -45,9 +46,10 @@ static class OutboxPage
                 mails.Add(await ReadAsync(file, ct));
         if (!AreWanted(context.Request))
             return TypedResults.Json(mails, Json.Options);
-        return Page(200, "Outbox", mails.Count == 0 ? "<p>No mail yet.</p>" : $"""
-            <p>No SMTP server is set, so mails stay here. The newest first.</p>
-            <ul>{string.Concat(mails.Select(m => $"<li><a href=\"/dev/mail/{Encode(m.Name)}\">{Encode(m.Subject)}</a><br>to {Encode(m.To)}, {m.SentAt:yyyy-MM-dd HH:mm:ss} UTC</li>"))}</ul>
+        var t = Language.Of(context);
+        return Page(200, t.Say("outbox.title"), mails.Count == 0 ? $"<p>{t.Html("outbox.empty")}</p>" : $"""
+            <p>{t.Html("outbox.text")}</p>
+            <ul>{string.Concat(mails.Select(m => $"<li><a href=\"/dev/mail/{Encode(m.Name)}\">{Encode(m.Subject)}</a><br>{t.Html("outbox.to", ("email", Encode(m.To)), ("time", $"{m.SentAt:yyyy-MM-dd HH:mm:ss} UTC"))}</li>"))}</ul>
             """);
     }
 
@@ -61,8 +63,9 @@ static class OutboxPage
         var text = string.Join('\n', mail.Text.Split('\n').Select(line => line.StartsWith("http", StringComparison.Ordinal)
             ? $"<a href=\"{Encode(line.Trim())}\">{Encode(line)}</a>"
             : Encode(line)));
+        var t = Language.Of(context);
         return AreWanted(context.Request)
-            ? Page(200, mail.Subject, $"<p>To {Encode(mail.To)}, {mail.SentAt:yyyy-MM-dd HH:mm:ss} UTC · <a href=\"/dev/mail\">all mails</a></p><pre>{text}</pre>")
+            ? Page(200, mail.Subject, $"<p>{t.Html("outbox.to", ("email", Encode(mail.To)), ("time", $"{mail.SentAt:yyyy-MM-dd HH:mm:ss} UTC"))} · <a href=\"/dev/mail\">{t.Html("outbox.all")}</a></p><pre>{text}</pre>")
             : TypedResults.Json(mail, Json.Options);
     }
 

@@ -38,6 +38,11 @@ sealed class Exports(Db db, TimeProvider clock)
         select id, length, made_at from users_exports where account_id = {accountId} and length is not null and expires_at > {clock.UtcNow()} order by made_at desc limit 1
         """, ct);
 
+    /// <summary>The export of an account that is being collected, which is called like its job; null: there is none.</summary>
+    public Task<Guid?> UnfinishedAsync(long accountId, CancellationToken ct) => db.FindAsync<Guid?>($"""
+        select id from users_exports where account_id = {accountId} and length is null and expires_at > {clock.UtcNow()} order by made_at desc limit 1
+        """, ct);
+
     /// <summary>Writes an export to the end of <paramref name="to"/>.</summary>
     /// <exception cref="IOException">It was deleted meanwhile: whoever reads must not take what has come for the whole.</exception>
     public async Task WriteAsync(ReadyExport export, Stream to, CancellationToken ct)

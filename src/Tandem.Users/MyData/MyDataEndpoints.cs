@@ -16,8 +16,6 @@ namespace Tandem.Users.MyData;
 /// <summary>What a person may ask of whoever holds data on him (GDPR, articles 15, 17 and 20): to see it all, to take it along, to have it erased.</summary>
 static class MyDataEndpoints
 {
-    const int ExportsPerDay = 10;
-
     public static void MapMyData(this IEndpointRouteBuilder routes)
     {
         var user = routes.MapGroup("/users/{id}").WithTags("My data");
@@ -29,13 +27,11 @@ static class MyDataEndpoints
             .Answers(UserProblems.NotYours, UserProblems.SessionWanted, UserProblems.NotFound, UserProblems.LastAdministrator, UserProblems.LastOwner);
     }
 
-    static async Task<Results<Accepted<JobView>, ProblemResult>> Export(long id, Caller caller, Origin origin, Db db, UserTable users, IJobQueue queue, IRateLimits limits, HttpContext context, CancellationToken ct)
+    static async Task<Results<Accepted<JobView>, ProblemResult>> Export(long id, Caller caller, MyDataRequests requests, UserTable users, IJobQueue queue, HttpContext context, CancellationToken ct)
     {
         if (await RefuseAsync(id, caller, users, ct) is { } refusal)
             return refusal;
-        if (await limits.RefuseAsync(context, "export", $"{id}", ExportsPerDay, TimeSpan.FromDays(1), "This account's data was collected too often today; try again after the time in Retry-After.") is { } often)
-            return often;
-        return await AcceptAsync(new ExportData(id, origin), id, db, queue, ct);
+        return await requests.ExportAsync(id, context) switch { (_, { } often) => often, var (job, _) => await AcceptAsync(job, queue, ct) };
     }
 
     static async Task<IResult> Download(long id, Caller caller, UserTable users, Exports exports, HttpContext context, CancellationToken ct)
@@ -44,24 +40,14 @@ static class MyDataEndpoints
             return refusal;
         if (await exports.FindAsync(id, ct) is not { } export)
             return Problem.Of(UserProblems.NoExport);
-        context.Response.Headers.CacheControl = "no-store";
-        context.Response.Headers.ContentDisposition = new ContentDispositionHeaderValue("attachment") { FileName = $"account-{id}.json" }.ToString();
-        context.Response.ContentLength = export.Length;
-        return Results.Stream(to => exports.WriteAsync(export, to, ct), "application/json");
+        return Send(id, export, exports, context);
     }
 
-    static async Task<Results<Accepted<JobView>, ProblemResult>> Erase(long id, Caller caller, Origin origin, Db db, UserTable users, IJobQueue queue, CancellationToken ct)
+    static async Task<Results<Accepted<JobView>, ProblemResult>> Erase(long id, Caller caller, Origin origin, MyDataRequests requests, UserTable users, IJobQueue queue, CancellationToken ct)
     {
         if (await RefuseAsync(id, caller, users, ct) is { } refusal)
             return refusal;
-        // The job asks again, when it comes to the account; but nothing may be lost before.
-        await db.InTransactionAsync(async tx =>
-        {
-            if (await tx.FindAsync<Account>(UserTable.Locked(id), ct) is { } account)
-                await UserTable.KeepAnAdministratorAsync(tx, account, ct);
-            await OrganisationTable.KeepOwnersAsync(tx, id, ct);
-        }, ct);
-        return await AcceptAsync(new EraseAccount(id, origin), id, db, queue, ct);
+        return await AcceptAsync(await requests.EraseAsync(id, origin, ct), queue, ct);
     }
 
     static async Task<ProblemResult?> RefuseAsync(long id, Caller caller, UserTable users, CancellationToken ct)
@@ -77,10 +63,43 @@ static class MyDataEndpoints
         return await users.FindAsync(id, ct) is null ? Problem.Of(UserProblems.NotFound) : null;
     }
 
-    /// <summary>Asked for twice it is the same job, until that has ended.</summary>
-    static async Task<Accepted<JobView>> AcceptAsync<TJob>(TJob job, long accountId, Db db, IJobQueue queue, CancellationToken ct) where TJob : class
+    static async Task<Accepted<JobView>> AcceptAsync(Guid job, IJobQueue queue, CancellationToken ct) => TypedResults.Accepted($"/jobs/{job}", await queue.FindAsync(job, ct));
+
+    /// <summary>An export as a file.</summary>
+    public static IResult Send(long id, ReadyExport export, Exports exports, HttpContext context)
     {
-        var id = await db.InTransactionAsync(tx => tx.EnqueueAsync(job, new JobOptions { UniqueKey = $"{accountId}", AccountId = accountId }, CancellationToken.None), ct);
-        return TypedResults.Accepted($"/jobs/{id}", await queue.FindAsync(id, ct));
+        context.Response.Headers.CacheControl = "no-store";
+        context.Response.Headers.ContentDisposition = new ContentDispositionHeaderValue("attachment") { FileName = $"account-{id}.json" }.ToString();
+        context.Response.ContentLength = export.Length;
+        return Results.Stream(to => exports.WriteAsync(export, to, context.RequestAborted), "application/json");
     }
+}
+
+/// <summary>What a person, or an administrator for him, asks for: both are jobs, and asked for twice each is the same one until it has ended.</summary>
+sealed class MyDataRequests(Db db, IRateLimits limits)
+{
+    const int ExportsPerDay = 10;
+
+    /// <returns>The job, or why there is none.</returns>
+    public async Task<(Guid Job, ProblemResult? Refusal)> ExportAsync(long id, HttpContext context) =>
+        await limits.RefuseAsync(context, "export", $"{id}", ExportsPerDay, TimeSpan.FromDays(1), "This account's data was collected too often today; try again after the time in Retry-After.") is { } often
+            ? (Guid.Empty, often)
+            : (await EnqueueAsync(new ExportData(id, Origin.Of(context)), id, context.RequestAborted), null);
+
+    /// <returns>The job.</returns>
+    /// <exception cref="ProblemException">It is the last active administrator, or the last owner of an organisation that others belong to.</exception>
+    public async Task<Guid> EraseAsync(long id, Origin origin, CancellationToken ct)
+    {
+        // The job asks again, when it comes to the account; but nothing may be lost before.
+        await db.InTransactionAsync(async tx =>
+        {
+            if (await tx.FindAsync<Account>(UserTable.Locked(id), ct) is { } account)
+                await UserTable.KeepAnAdministratorAsync(tx, account, ct);
+            await OrganisationTable.KeepOwnersAsync(tx, id, ct);
+        }, ct);
+        return await EnqueueAsync(new EraseAccount(id, origin), id, ct);
+    }
+
+    Task<Guid> EnqueueAsync<TJob>(TJob job, long accountId, CancellationToken ct) where TJob : class =>
+        db.InTransactionAsync(tx => tx.EnqueueAsync(job, new JobOptions { UniqueKey = $"{accountId}", AccountId = accountId }, CancellationToken.None), ct);
 }

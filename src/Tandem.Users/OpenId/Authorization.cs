@@ -7,6 +7,7 @@ using OpenIddict.Server;
 using Tandem.Core;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.Look;
 using Tandem.Users.Tokens;
 using static OpenIddict.Abstractions.OpenIddictConstants;
 using static OpenIddict.Server.OpenIddictServerEvents;
@@ -17,11 +18,9 @@ namespace Tandem.Users.OpenId;
 /// What happens at /authorize. Its pages post back to it with the client's whole request, which is checked anew each time: between two requests nothing is
 /// kept but the ticket of a sign-in that waits for its second step (and what <see cref="PushedRequests"/> has), and there is nothing to be changed in a form that could not as well have been asked for in the first place.
 /// </summary>
-sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers browsers, SignInPages pages, PushedRequests pushed, UserTable users, TimeProvider clock)
+sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers browsers, SignInPages pages, PushedRequests pushed, UserTable users, Languages languages, TimeProvider clock)
 {
     const string ClientProperty = "tandem:client";
-
-    static readonly ProblemResult Stale = Problem.Of(HttpProblems.BadRequest, "This page had been open for too long, or came from another window. Please sign in again.");
 
     /// <summary>The fields of our own forms. OpenIddict never sees them.</summary>
     static readonly string[] OwnFields = ["form_token", "action", .. SignInPages.Fields];
@@ -30,7 +29,7 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
     static readonly string[] Carried =
     [
         Parameters.ResponseType, Parameters.ResponseMode, Parameters.ClientId, Parameters.RedirectUri, Parameters.Scope, Parameters.State, Parameters.Nonce,
-        Parameters.CodeChallenge, Parameters.CodeChallengeMethod, Parameters.Prompt, Parameters.MaxAge, Parameters.LoginHint, Parameters.IdTokenHint,
+        Parameters.CodeChallenge, Parameters.CodeChallengeMethod, Parameters.Prompt, Parameters.MaxAge, Parameters.LoginHint, Parameters.IdTokenHint, Parameters.UiLocales,
     ];
 
     // Of a pushed request the rest is here.
@@ -97,13 +96,15 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
         var (http, request) = (OpenIdServer.HttpOf(context), context.Request);
         var client = context.Transaction.GetProperty<Client>(ClientProperty) ?? throw new InvalidOperationException("A request that nobody has checked.");
         var (form, ct) = (http.Request.HasFormContentType ? http.Request.Form : FormCollection.Empty, http.RequestAborted);
+        languages.Choose(http, request.UiLocales);
+        var t = languages.Of(http);
         var browser = await browsers.FindAsync(http, ct);
         var action = form["action"].ToString();
         var isStale = action.Length > 0 && !browsers.IsOwnForm(http, form["form_token"].ToString());
         if (isStale)
             action = "";
 
-        var (session, page) = await pages.AnswerAsync(http, client, action, form);
+        var (session, page) = await pages.AnswerAsync(http, client.Name, action, form);
         if (HttpMethods.IsGet(http.Request.Method) && !request.HasPromptValue(PromptValues.None))
             page = pages.Waiting(http);
         if (page is not null)
@@ -119,7 +120,7 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
             if (request.HasPromptValue(PromptValues.None))
                 context.Reject(Errors.LoginRequired, "Nobody is signed in with this browser, or not as this request asks.");
             else
-                await ShowAsync(context, pages.Password(client, request.LoginHint ?? "", isStale ? Stale : null), []);
+                await ShowAsync(context, pages.Password(t, client.Name, request.LoginHint ?? "", isStale ? Problem.Of(HttpProblems.BadRequest, t.Say("signin.stale")) : null), []);
             return null;
         }
 
@@ -143,7 +144,7 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
             else if (action == "deny")
                 context.Reject(Errors.AccessDenied, "The person does not allow it.");
             else
-                await AskForConsentAsync(context, client, account, scopes);
+                await AskForConsentAsync(context, t, client, account, scopes);
             return null;
         }
 
@@ -183,32 +184,35 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
     }
 
     /// <summary>What people are told of a client that registered itself.</summary>
-    public const string Unknown = "<p role=\"note\"><strong>Nobody here has looked at this application.</strong> Its name is what it calls itself: allow it only if you know where you came from.</p>\n";
+    public static string Unknown(Language t) => $"<p role=\"note\"><strong>{t.Html("consent.unknown")}</strong> {t.Html("consent.unknown-more")}</p>\n";
+
+    /// <summary>HTML: what somebody is asked to allow.</summary>
+    public static string ListOf(Language t, string[] scopes) => $"<ul>\n{string.Concat(scopes.Select(s => $"<li>{Pages.Encode(ClientScopes.Describe(t, s))}</li>\n"))}</ul>";
 
     // The person was just asked who he is, or need not be: the answer to this page must not ask for it again.
-    Task AskForConsentAsync(HandleAuthorizationRequestContext context, Client client, Account account, string[] scopes) => ShowAsync(context, new FormPage(200, $"Allow {client.Name}?", $"""
-        <p>You are signed in as <strong>{Pages.Encode(account.Email)}</strong>. {Pages.Encode(client.Name)} wants to:</p>
-        <ul>
-        {string.Concat(scopes.Select(s => $"<li>{Pages.Encode(ClientScopes.Describe(s))}</li>\n"))}</ul>
-        {(client.IsOwnWord ? Unknown : "")}<p>It will send you back to {Pages.Encode(new Uri(context.Request.RedirectUri!).GetLeftPart(UriPartial.Authority))}.</p>
-        """, Pages.Button("allow", "Allow") + Pages.Button("deny", "Do not allow", isSecond: true) + Pages.Button("switch", "Use another account", isSecond: true)),
+    Task AskForConsentAsync(HandleAuthorizationRequestContext context, Language t, Client client, Account account, string[] scopes) => ShowAsync(context, new FormPage(200, t.Say("consent.title", ("client", client.Name)), $"""
+        <p>{t.Html("consent.text", ("email", Pages.Strong(account.Email)), ("client", Pages.Encode(client.Name)))}</p>
+        {ListOf(t, scopes)}
+        {(client.IsOwnWord ? Unknown(t) : "")}<p>{t.Html("consent.back-to", ("address", Pages.Encode(new Uri(context.Request.RedirectUri!).GetLeftPart(UriPartial.Authority))))}</p>
+        """, Pages.Button("allow", t.Html("consent.allow")) + Pages.Button("deny", t.Html("consent.deny"), isSecond: true) + Pages.Button("switch", t.Html("signin.switch"), isSecond: true)),
         [Parameters.Prompt, Parameters.MaxAge]);
 
     /// <param name="without">What the form does not carry on of the client's request.</param>
     async Task ShowAsync(HandleAuthorizationRequestContext context, FormPage page, string[] without)
     {
         var http = OpenIdServer.HttpOf(context);
+        var t = languages.Of(http);
         if (page.Refusal?.RetryAfterSeconds is { } seconds)
             http.Response.Headers.RetryAfter = seconds.ToString(CultureInfo.InvariantCulture);
         if (context.Request.RequestUri is { Length: > 0 } uri)
             await pushed.ShownAsync(http, uri, without, http.RequestAborted);
         await Pages.Page(page.Status, page.Title, $"""
-            {(page.Refusal is { } refusal ? $"<p role=\"alert\" class=\"wrong\" id=\"wrong\">{Pages.Encode(refusal.Detail)}</p>" : "")}
+            {(page.Refusal is { } refusal ? $"<p role=\"alert\" class=\"wrong\" id=\"wrong\">{Pages.Encode(t.Say(refusal))}</p>" : "")}
             {page.Text}
             <form method="post" action="authorize">
             {Carry(context.Request, without)}{Pages.Hidden("form_token", browsers.FormToken(http))}{page.Form}
             </form>
-            {(page.IsSignIn ? pages.Upstreams("authorize" + QueryOf(context.Request)) : "")}
+            {(page.IsSignIn ? pages.Upstreams(t, "authorize" + QueryOf(context.Request)) : "")}
             """, context.Request.RedirectUri, page.Script).ExecuteAsync(http);
         context.HandleRequest();
     }
@@ -230,14 +234,15 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
     public static string? WithoutSignIn(string? prompt) => prompt?.Split(' ').Contains(PromptValues.Consent) == true ? PromptValues.Consent : null;
 
     /// <summary>Says what is wrong to whoever is in front of it, unless it may be said to the client.</summary>
-    public static async ValueTask WriteAsync(ApplyAuthorizationResponseContext context)
+    public async ValueTask WriteAsync(ApplyAuthorizationResponseContext context)
     {
         var http = OpenIdServer.HttpOf(context);
+        languages.Choose(http, context.Request?.UiLocales);
         if (TokenServer.HasFailed(http))
             context.HandleRequest();
         else if (string.IsNullOrEmpty(context.RedirectUri))
         {
-            await OpenIdServer.RefuseAsync(http, "This sign-in cannot go on", ClientProblems.InvalidAuthorization, context.Response);
+            await OpenIdServer.RefuseAsync(http, "signin.cannot-go-on", ClientProblems.InvalidAuthorization, context.Response);
             context.HandleRequest();
         }
         else if (context.ResponseMode == ResponseModes.FormPost)

@@ -1,3 +1,4 @@
+using Tandem.Users.Look;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
 
@@ -48,13 +49,5 @@ static class ClientScopes
     /// <summary>The address of /userinfo.</summary>
     public static string UserInfo(UsersOptions options) => new Uri(new Uri(options.Issuer), "userinfo").AbsoluteUri;
 
-    public static string Describe(string scope) => scope switch
-    {
-        "openid" => "know that it is you",
-        "profile" => "see your name",
-        "email" => "see your e-mail address",
-        "offline_access" => "keep its access while you are away",
-        Api => "use this server in your name",
-        _ => $"use your rights as an administrator: {scope}",
-    };
+    public static string Describe(Language t, string scope) => Personal.Contains(scope) ? t.Say($"scope.{scope}") : t.Say("scope.administrator", ("scope", scope));
 }

@@ -86,6 +86,34 @@ sealed class ClientTable(Db db, Sessions sessions, AuditTrail trail)
     public async Task<string[]> ConsentAsync(long accountId, string clientId, CancellationToken ct) =>
         Client.Words(await db.FindAsync<string>($"select scopes from users_consents where account_id = {accountId} and client_id = {clientId}", ct) ?? "");
 
+    /// <returns>The clients that a person has allowed something or is signed in to, by name; the first two hundred.</returns>
+    public Task<List<AllowedClient>> AllowedAsync(long accountId, DateTime now, CancellationToken ct)
+    {
+        Sql living = $"account_id = {accountId} and client_id is not null and key_digest is null and ended_at is null and expires_at > {now}";
+        return db.ListAsync<AllowedClient>($"""
+            select c.id, c.name, n.scopes, n.given_at, u.last_used_at
+            from (select client_id from users_consents where account_id = {accountId} union select client_id from users_sessions where {living}) w
+            join users_clients c on c.id = w.client_id
+            left join users_consents n on n.account_id = {accountId} and n.client_id = c.id
+            left join (select client_id, max(last_used_at) as last_used_at from users_sessions where {living} group by client_id) u on u.client_id = c.id
+            order by c.name, c.id limit 200
+            """, ct);
+    }
+
+    /// <summary>Takes back what a person has allowed a client, and ends the client's sessions of that person. A code that was just handed out is worth something for another minute at most.</summary>
+    /// <returns>False when there was nothing to take back.</returns>
+    public Task<bool> TakeBackAsync(long accountId, string clientId, DateTime now, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    {
+        var consents = await tx.ExecuteAsync($"delete from users_consents where account_id = {accountId} and client_id = {clientId}", ct);
+        // A device that was let in and has not come back yet.
+        await tx.ExecuteAsync($"delete from users_device_codes where account_id = {accountId} and client_id = {clientId}", ct);
+        var ended = await sessions.EndAsync(tx, $"account_id = {accountId} and client_id = {clientId}", "access taken back", origin, now, ct);
+        if (consents + ended == 0)
+            return false;
+        await trail.AddAsync(tx, AuditEvents.ClientTakenBack, origin, accountId, now, clientId);
+        return true;
+    }, ct);
+
     /// <summary>Remembers what a person allows a client, beside what it has allowed before.</summary>
     public Task AllowAsync(long accountId, string clientId, IEnumerable<string> scopes, DateTime now, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>
     {
@@ -101,3 +129,9 @@ sealed class ClientTable(Db db, Sessions sessions, AuditTrail trail)
         await tx.PublishAsync(new ClientAllowed(accountId, clientId, all), ct);
     }, ct);
 }
+
+/// <summary>A client that a person has let in.</summary>
+/// <param name="Scopes">What it was allowed; null: nothing was asked, it is trusted.</param>
+/// <param name="GivenAt">When, UTC.</param>
+/// <param name="LastUsedAt">Of its sessions; null: it has none.</param>
+sealed record AllowedClient(string Id, string Name, string? Scopes, DateTime? GivenAt, DateTime? LastUsedAt);

@@ -5,6 +5,7 @@ using OpenIddict.Abstractions;
 using OpenIddict.Server;
 using OpenIddict.Server.AspNetCore;
 using Tandem.Core.Http;
+using Tandem.Users.Look;
 using Tandem.Users.Tokens;
 using static OpenIddict.Abstractions.OpenIddictConstants;
 using static OpenIddict.Server.OpenIddictServerEvents;
@@ -12,7 +13,7 @@ using static OpenIddict.Server.OpenIddictServerEvents;
 namespace Tandem.Users.OpenId;
 
 /// <summary>The part of the token server that clients talk to: OpenIddict speaks, the classes beside this one decide.</summary>
-sealed class OpenIdServer(Authorization authorization, PushedRequests pushed, DeviceCodes devices, SignOut signOut, ClientGrants grants, RefreshTokens refreshTokens, UsersOptions options)
+sealed class OpenIdServer(Authorization authorization, PushedRequests pushed, DeviceCodes devices, SignOut signOut, ClientGrants grants, RefreshTokens refreshTokens, Languages languages, UsersOptions options)
 {
     /// <summary>Long enough for a redirect, too short for a log to be read.</summary>
     static readonly TimeSpan CodeLifetime = TimeSpan.FromSeconds(60);
@@ -53,7 +54,7 @@ sealed class OpenIdServer(Authorization authorization, PushedRequests pushed, De
         On<ExtractAuthorizationRequestContext>(server, Authorization.Strip, int.MaxValue - 100);
         On<ValidateAuthorizationRequestContext>(server, authorization.ValidateAsync);
         On<HandleAuthorizationRequestContext>(server, authorization.DecideAsync);
-        On<ApplyAuthorizationResponseContext>(server, Authorization.WriteAsync);
+        On<ApplyAuthorizationResponseContext>(server, authorization.WriteAsync);
 
         On<ValidatePushedAuthorizationRequestContext>(server, grants.AuthenticateAsync, OpenIddictServerHandlers.Authentication.ValidatePushedRequestParameter.Descriptor.Order - 500);
         On<ValidatePushedAuthorizationRequestContext>(server, authorization.ValidateAsync);
@@ -78,7 +79,7 @@ sealed class OpenIdServer(Authorization authorization, PushedRequests pushed, De
         On<ExtractEndSessionRequestContext>(server, SignOut.Strip, int.MaxValue - 100);
         On<ValidateEndSessionRequestContext>(server, signOut.ValidateAsync);
         On<HandleEndSessionRequestContext>(server, signOut.DecideAsync);
-        On<ApplyEndSessionResponseContext>(server, SignOut.WriteAsync);
+        On<ApplyEndSessionResponseContext>(server, signOut.WriteAsync);
 
         // The client first: a stranger does not learn which tokens are good.
         On<ValidateTokenRequestContext>(server, grants.AuthenticateAsync, OpenIddictServerHandlers.Exchange.ValidateAuthentication.Descriptor.Order - 500);
@@ -119,9 +120,15 @@ sealed class OpenIdServer(Authorization authorization, PushedRequests pushed, De
         context.Transaction.GetHttpRequest()?.HttpContext ?? throw new InvalidOperationException("A protocol request without its HTTP request.");
 
     /// <summary>A page for people, a problem for programs.</summary>
-    public static Task RefuseAsync(HttpContext http, string title, Problem problem, OpenIddictResponse response) => Pages.AreWanted(http.Request)
-        ? Pages.Page(problem.Status, title, $"<p role=\"alert\">{Pages.Encode(problem.Detail)}</p>\n<p>{Pages.Encode(response.ErrorDescription ?? "")}</p>").ExecuteAsync(http)
-        : ProblemOf(problem, response).ExecuteAsync(http);
+    /// <param name="title">A sentence of <see cref="Language"/>.</param>
+    public static Task RefuseAsync(HttpContext http, string title, Problem problem, OpenIddictResponse response)
+    {
+        if (!Pages.AreWanted(http.Request))
+            return ProblemOf(problem, response).ExecuteAsync(http);
+        // What is wrong with the request is for whoever has written the client.
+        var t = Language.Of(http);
+        return Pages.Page(problem.Status, t.Say(title), $"<p role=\"alert\">{Pages.Encode(t.Say(Problem.Of(problem)))}</p>\n<p lang=\"en\">{Pages.Encode(response.ErrorDescription ?? "")}</p>").ExecuteAsync(http);
+    }
 
     /// <summary>
     /// Has the problem that follows be called application/json (RFC 6749, 5.2) where that was asked for: clients of OAuth read nothing else. The body is
@@ -206,6 +213,7 @@ sealed class OpenIdServer(Authorization authorization, PushedRequests pushed, De
         context.PushedAuthorizationEndpointAuthenticationMethods.UnionWith([.. methods, ClientAuthenticationMethods.None]);
         context.DeviceAuthorizationEndpointAuthenticationMethods.Clear();
         context.DeviceAuthorizationEndpointAuthenticationMethods.UnionWith([.. methods, ClientAuthenticationMethods.None]);
+        context.Metadata["ui_locales_supported"] = new(System.Collections.Immutable.ImmutableArray.Create<string?>(languages.Tags));
         context.Metadata["backchannel_logout_supported"] = true;
         context.Metadata["backchannel_logout_session_supported"] = true;
         Set(context.Scopes, ClientScopes.Personal);

@@ -1,6 +1,7 @@
 using System.Collections.ObjectModel;
 using Microsoft.AspNetCore.Http;
 using Tandem.Core.Http;
+using Tandem.Users.Look;
 using Tandem.Users.Mailing;
 using Tandem.Users.Passkeys;
 using Tandem.Users.SecondSteps;
@@ -25,58 +26,59 @@ sealed class SignInPages(SignIns signIns, SecondStep secondStep, TicketTable tic
     static readonly IReadOnlyDictionary<string, string[]> NoErrors = ReadOnlyDictionary<string, string[]>.Empty;
 
     /// <summary>Answers a button of one of the pages.</summary>
+    /// <param name="name">What is signed in to.</param>
     /// <param name="action">The button; of others than these pages have, nothing comes.</param>
     /// <returns>The session that was opened, or the page to be shown next.</returns>
-    public async Task<(Session? Session, FormPage? Page)> AnswerAsync(HttpContext http, Client client, string action, IFormCollection form)
+    public async Task<(Session? Session, FormPage? Page)> AnswerAsync(HttpContext http, string name, string action, IFormCollection form)
     {
-        var email = form["email"].ToString();
+        var (t, email) = (Language.Of(http), form["email"].ToString());
         switch (action)
         {
             case "sign-in":
-                return await SignInAsync(http, client, email, form["password"].ToString());
+                return await SignInAsync(http, name, email, form["password"].ToString());
             case "passkey":
-                return await ByPasskeyAsync(http, client, form["handle"].ToString(), form["credential"].ToString());
+                return await ByPasskeyAsync(http, name, form["handle"].ToString(), form["credential"].ToString());
             case "second-step":
-                return await FinishAsync(http, client, Short(form["handle"]), Short(form["code"]));
+                return await FinishAsync(http, name, Short(form["handle"]), Short(form["code"]));
             case "verify":
-                return (null, await MailAsync(http, TicketPurpose.Verify, email, (_, refused) => Unverified(email, refused)));
+                return (null, await MailAsync(http, TicketPurpose.Verify, email, (_, refused) => Unverified(t, email, refused)));
             case "forgot":
-                return (null, Forgotten(email, NoErrors, null));
+                return (null, Forgotten(t, email, NoErrors, null));
             case "reset":
-                return (null, await MailAsync(http, TicketPurpose.Reset, email, (errors, refused) => Forgotten(email, errors, refused)));
+                return (null, await MailAsync(http, TicketPurpose.Reset, email, (errors, refused) => Forgotten(t, email, errors, refused)));
             default:
                 return (null, null);
         }
     }
 
-    async Task<(Session?, FormPage?)> SignInAsync(HttpContext http, Client client, string email, string password)
+    async Task<(Session?, FormPage?)> SignInAsync(HttpContext http, string name, string email, string password)
     {
         try
         {
             var signIn = await signIns.ByPasswordAsync(email, password, http);
-            return (signIn.Session, signIn.Session is not null ? null : signIn.Handle is { } handle ? SecondStepOf(handle, null) : Unverified(email, null));
+            return (signIn.Session, signIn.Session is not null ? null : signIn.Handle is { } handle ? SecondStepOf(Language.Of(http), handle, null) : Unverified(Language.Of(http), email, null));
         }
         catch (ProblemException e)
         {
-            return (null, Password(client, email, e.Result));
+            return (null, Password(Language.Of(http), name, email, e.Result));
         }
     }
 
-    async Task<(Session?, FormPage?)> ByPasskeyAsync(HttpContext http, Client client, string handle, string credential)
+    async Task<(Session?, FormPage?)> ByPasskeyAsync(HttpContext http, string name, string handle, string credential)
     {
         try
         {
             var signIn = await signIns.ByPasskeyAsync(handle, credential, http);
-            return (signIn.Session, signIn.Session is null ? Unverified("", null) : null);
+            return (signIn.Session, signIn.Session is null ? Unverified(Language.Of(http), "", null) : null);
         }
         catch (ProblemException e)
         {
-            return (null, Password(client, "", e.Result.Problem == UserProblems.PasskeyRefused
-                ? Problem.Of(e.Result.Problem, "That passkey is not known here, or it took too long. Try again, or sign in with your password.") : e.Result));
+            var t = Language.Of(http);
+            return (null, Password(t, name, "", e.Result.Problem == UserProblems.PasskeyRefused ? Problem.Of(e.Result.Problem, t.Say("signin.passkey-refused")) : e.Result));
         }
     }
 
-    async Task<(Session?, FormPage?)> FinishAsync(HttpContext http, Client client, string handle, string code)
+    async Task<(Session?, FormPage?)> FinishAsync(HttpContext http, string name, string handle, string code)
     {
         try
         {
@@ -84,36 +86,38 @@ sealed class SignInPages(SignIns signIns, SecondStep secondStep, TicketTable tic
         }
         catch (ProblemException e)
         {
+            var t = Language.Of(http);
             return (null, e.Result.Problem == HttpProblems.TooManyRequests || await secondStep.IsWaitingAsync(handle, http.RequestAborted)
-                ? SecondStepOf(handle, e.Result)
-                : Password(client, "", Problem.Of(e.Result.Problem, "That took too long, or too many codes were wrong. Please sign in again.")));
+                ? SecondStepOf(t, handle, e.Result)
+                : Password(t, name, "", Problem.Of(e.Result.Problem, t.Say("signin.too-long"))));
         }
     }
 
     /// <summary>Whether anybody has the e-mail is not told, and not looked at.</summary>
     async Task<FormPage> MailAsync(HttpContext http, string purpose, string email, Func<IReadOnlyDictionary<string, string[]>, ProblemResult?, FormPage> again)
     {
+        var t = Language.Of(http);
         if (JsonFaults.FindInvalid(new EmailWanted(email)) is { Count: > 0 } errors)
-            return again(errors, null);
+            return again(t.Faults(errors), null);
         if (await allowance.RefuseAsync(http) is { } refusal)
             return again(NoErrors, refusal);
         await tickets.AskAsync(purpose, email, null, MailedEndpoints.RequestOf(http), null, http.RequestAborted);
-        return new FormPage(200, "Look into your mailbox", $"<p>If an account here has the address <strong>{Encode(email)}</strong>, a mail with a link is on its way to it. Open the link, then come back to this page.</p>",
-            Button("switch", "Go on to the sign-in"));
+        return new FormPage(200, t.Say("mailbox.title"), $"<p>{t.Html("mailbox.text", ("email", Strong(email)))}</p>", Button("switch", t.Html("signin.go-on")));
     }
 
-    public FormPage Password(Client client, string email, ProblemResult? wrong)
+    /// <param name="name">What is signed in to.</param>
+    public FormPage Password(Language t, string name, string email, ProblemResult? wrong)
     {
         // Where mails end in a folder that nobody looks into, the way out would be none.
-        var forgot = mail.Host is not null || mail.OutboxPage ? Button("forgot", "Forgot your password?", isSecond: true) : "";
+        var forgot = mail.Host is not null || mail.OutboxPage ? Button("forgot", t.Html("signin.forgot"), isSecond: true) : "";
         // Shown by the script, where the browser and the address have passkeys.
-        var passkey = options.PasskeyHost is { } host ? $"<button type=\"button\" id=\"passkey\" class=\"second\" data-domain=\"{Encode(host)}\"{(wrong?.Problem == UserProblems.PasskeyRefused ? " data-refused" : "")} hidden>Sign in with a passkey</button>\n" : "";
-        return new FormPage(wrong, $"Sign in to {client.Name}", "", $"""
-            <label for="email">E-mail</label>
+        var passkey = options.PasskeyHost is { } host ? $"<button type=\"button\" id=\"passkey\" class=\"second\" data-domain=\"{Encode(host)}\"{(wrong?.Problem == UserProblems.PasskeyRefused ? " data-refused" : "")} hidden>{t.Html("signin.passkey")}</button>\n" : "";
+        return new FormPage(wrong, t.Say("signin.title", ("client", name)), "", $"""
+            <label for="email">{t.Html("signin.email")}</label>
             <input id="email" name="email" type="email" value="{Encode(email.Length <= 254 ? email : "")}" autocomplete="username{(options.PasskeyHost is null ? "" : " webauthn")}" required{(wrong is null ? " autofocus" : " aria-describedby=\"wrong\"")}>
-            <label for="password">Password</label>
+            <label for="password">{t.Html("signin.password")}</label>
             <input id="password" name="password" type="password" autocomplete="current-password" required{(wrong is null ? "" : " aria-describedby=\"wrong\" autofocus")}>
-            {Button("sign-in", "Sign in")}{forgot}{passkey}
+            {Button("sign-in", t.Html("signin.button"))}{forgot}{passkey}
             """)
         {
             Script = options.PasskeyHost is null ? null : PasskeyScript.Text,
@@ -123,25 +127,23 @@ sealed class SignInPages(SignIns signIns, SecondStep secondStep, TicketTable tic
 
     /// <summary>The other providers that somebody may sign in with. They are links: a form may only lead where the page's policy says, and nobody knows where a provider sends people on to.</summary>
     /// <param name="to">Where the sign-in goes on, an address of this server without the slash in front.</param>
-    public string Upstreams(string to) => string.Concat(options.Providers.Select(p =>
-        $"<p><a class=\"button second\" href=\"auth/upstream/{p.Name}?to={Uri.EscapeDataString(to)}\">Continue with {Encode(p.Provider.Title ?? p.Name)}</a></p>\n"));
+    public string Upstreams(Language t, string to) => string.Concat(options.Providers.Select(p =>
+        $"<p><a class=\"button second\" href=\"auth/upstream/{p.Name}?to={Uri.EscapeDataString(to)}\">{t.Html("signin.upstream", ("provider", Encode(p.Provider.Title ?? p.Name)))}</a></p>\n"));
 
     /// <returns>The page for a sign-in that waits for its second step and was begun elsewhere; null: none does.</returns>
-    public FormPage? Waiting(HttpContext http) => Short(http.Request.Query["handle"]) is { Length: > 0 } handle && options.Upstream.Count > 0 ? SecondStepOf(handle, null) : null;
+    public FormPage? Waiting(HttpContext http) => Short(http.Request.Query["handle"]) is { Length: > 0 } handle && options.Upstream.Count > 0 ? SecondStepOf(Language.Of(http), handle, null) : null;
 
-    static FormPage SecondStepOf(string handle, ProblemResult? wrong) => new(wrong, "Enter a code",
-        "<p>Your account has a second step. Enter the code that your authenticator app shows, or one of your recovery codes.</p>", $"""
-        {Hidden("handle", handle)}<label for="code">Code</label>
+    static FormPage SecondStepOf(Language t, string handle, ProblemResult? wrong) => new(wrong, t.Say("code.title"), $"<p>{t.Html("code.text")}</p>", $"""
+        {Hidden("handle", handle)}<label for="code">{t.Html("code.field")}</label>
         <input id="code" name="code" type="text" autocomplete="one-time-code" autocapitalize="none" spellcheck="false" maxlength="{MaxLength}" required autofocus{(wrong is null ? "" : " aria-describedby=\"wrong\"")}>
-        {Button("second-step", "Sign in")}{Button("switch", "Use another account", isSecond: true)}
+        {Button("second-step", t.Html("signin.button"))}{Button("switch", t.Html("signin.switch"), isSecond: true)}
         """);
 
-    static FormPage Unverified(string email, ProblemResult? refused) => new(refused, "Confirm your e-mail address first",
-        $"<p>Open the link in the mail to <strong>{Encode(email)}</strong>, then sign in. If there is none, or its link has expired, have one sent.</p>",
-        Hidden("email", email) + Button("switch", "Go on to the sign-in") + Button("verify", "Send a mail", isSecond: true));
+    static FormPage Unverified(Language t, string email, ProblemResult? refused) => new(refused, t.Say("unverified.title"), $"<p>{t.Html("unverified.text", ("email", Strong(email)))}</p>",
+        Hidden("email", email) + Button("switch", t.Html("signin.go-on")) + Button("verify", t.Html("unverified.send"), isSecond: true));
 
-    static FormPage Forgotten(string email, IReadOnlyDictionary<string, string[]> errors, ProblemResult? refused) => new(errors.Count > 0 ? 422 : refused?.Problem.Status ?? 200, "Forgot your password?",
-        "<p>We mail you a link to set a new one.</p>", Field("email", "E-mail", "email", email.Length <= 254 ? email : "", "username", "", errors) + Button("reset", "Send the link") + Button("switch", "Back", isSecond: true))
+    static FormPage Forgotten(Language t, string email, IReadOnlyDictionary<string, string[]> errors, ProblemResult? refused) => new(errors.Count > 0 ? 422 : refused?.Problem.Status ?? 200, t.Say("forgotten.title"),
+        $"<p>{t.Html("forgotten.text")}</p>", Field("email", t.Say("signin.email"), "email", email.Length <= 254 ? email : "", "username", "", errors) + Button("reset", t.Html("forgotten.send")) + Button("switch", t.Html("forgotten.back"), isSecond: true))
     {
         Refusal = refused,
     };

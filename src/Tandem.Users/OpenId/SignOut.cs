@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Http;
 using OpenIddict.Abstractions;
 using Tandem.Users.Audit;
+using Tandem.Users.Look;
 using Tandem.Users.Tokens;
 using static OpenIddict.Abstractions.OpenIddictConstants;
 using static OpenIddict.Server.OpenIddictServerEvents;
@@ -8,10 +9,10 @@ using static OpenIddict.Server.OpenIddictServerEvents;
 namespace Tandem.Users.OpenId;
 
 /// <summary>Signing out as a client asks for it (OpenID Connect RP-Initiated Logout 1.0): the browser's session ends, and with it those of all clients it was opened for.</summary>
-sealed class SignOut(ClientTable clients, Browsers browsers)
+sealed class SignOut(ClientTable clients, Browsers browsers, Languages languages)
 {
     static readonly string[] OwnFields = ["form_token", "action"];
-    static readonly string[] Carried = [Parameters.ClientId, Parameters.PostLogoutRedirectUri, Parameters.State, Parameters.IdTokenHint];
+    static readonly string[] Carried = [Parameters.ClientId, Parameters.PostLogoutRedirectUri, Parameters.State, Parameters.IdTokenHint, Parameters.UiLocales];
 
     public static ValueTask Strip(ExtractEndSessionRequestContext context)
     {
@@ -34,7 +35,8 @@ sealed class SignOut(ClientTable clients, Browsers browsers)
     public async ValueTask DecideAsync(HandleEndSessionRequestContext context)
     {
         var http = OpenIdServer.HttpOf(context);
-        var ct = http.RequestAborted;
+        languages.Choose(http, context.Request.UiLocales);
+        var (t, ct) = (languages.Of(http), http.RequestAborted);
         var form = http.Request.HasFormContentType ? http.Request.Form : FormCollection.Empty;
         var browser = await browsers.FindAsync(http, ct);
         // Who has an ID token of this sign-in asks for the person; anyone else could as well be a picture on some page.
@@ -42,7 +44,7 @@ sealed class SignOut(ClientTable clients, Browsers browsers)
         var isAgreed = form["action"] == "sign-out" && browsers.IsOwnForm(http, form["form_token"].ToString());
         if (browser is not null && !isAgreed && hinted != browser.SessionId)
         {
-            await AskAsync(context, http);
+            await AskAsync(context, http, t);
             return;
         }
 
@@ -54,32 +56,33 @@ sealed class SignOut(ClientTable clients, Browsers browsers)
             context.SignOut();
         else
         {
-            await Pages.Page(200, "You are signed out", "<p>This browser is signed out here, and of the applications that were signed in to with it.</p>").ExecuteAsync(http);
+            await Pages.Page(200, t.Say("signout.done-title"), $"<p>{t.Html("signout.done-text")}</p>").ExecuteAsync(http);
             context.HandleRequest();
         }
     }
 
-    async Task AskAsync(HandleEndSessionRequestContext context, HttpContext http)
+    async Task AskAsync(HandleEndSessionRequestContext context, HttpContext http, Language t)
     {
         var carried = string.Concat(Carried.Select(name => (string?)context.Request[name] is { Length: > 0 } value ? Pages.Hidden(name, value) : ""));
-        await Pages.Page(200, "Sign out?", $"""
-            <p>This browser will be signed out here, and of the applications that were signed in to with it.</p>
+        await Pages.Page(200, t.Say("signout.title"), $"""
+            <p>{t.Html("signout.text")}</p>
             <form method="post" action="logout">
             {carried}{Pages.Hidden("form_token", browsers.FormToken(http))}
-            <button type="submit" name="action" value="sign-out">Sign out</button>
+            <button type="submit" name="action" value="sign-out">{t.Html("signout.button")}</button>
             </form>
             """, context.Request.PostLogoutRedirectUri is { Length: > 0 } target ? target : null).ExecuteAsync(http);
         context.HandleRequest();
     }
 
-    public static async ValueTask WriteAsync(ApplyEndSessionResponseContext context)
+    public async ValueTask WriteAsync(ApplyEndSessionResponseContext context)
     {
         var http = OpenIdServer.HttpOf(context);
+        languages.Choose(http, context.Request?.UiLocales);
         if (TokenServer.HasFailed(http))
             context.HandleRequest();
         else if (context.Response.Error is not null)
         {
-            await OpenIdServer.RefuseAsync(http, "This sign-out cannot go on", ClientProblems.InvalidSignOut, context.Response);
+            await OpenIdServer.RefuseAsync(http, "signout.cannot-go-on", ClientProblems.InvalidSignOut, context.Response);
             context.HandleRequest();
         }
     }

@@ -2,13 +2,14 @@ using Tandem.Core.Contracts;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.Look;
 using Tandem.Users.Mailing;
 
 namespace Tandem.Users.Organisations;
 
 /// <summary>Organisations, who belongs to them, and who may join.</summary>
 /// <remarks>Every change holds the organisation's row first, so that of two owners who leave at once the second sees that he is the last.</remarks>
-sealed class OrganisationTable(Db db, AuditTrail trail, Letters letters, UsersOptions options) : IOrganisations
+sealed class OrganisationTable(Db db, AuditTrail trail, Letters letters, Languages languages, UsersOptions options) : IOrganisations
 {
     public async Task<OrganisationRole?> RoleAsync(Guid organisationId, long accountId, CancellationToken cancellationToken) =>
         RoleOf(await db.FindAsync<string>($"select role from users_members where organisation_id = {organisationId} and account_id = {accountId}", cancellationToken));
@@ -137,7 +138,7 @@ sealed class OrganisationTable(Db db, AuditTrail trail, Letters letters, UsersOp
             insert into users_invitations (id, organisation_id, email, role, created_at, expires_at) values ({id}, {to.Id}, {folded}, {Text(role)}, {now}, {expires})
             """, ct);
         await trail.AddAsync(tx, AuditEvents.MemberInvited, origin, null, now, Text(role), to.Id);
-        await tx.MailAsync(letters.Write(folded, "invitation", ("organisation", to.Name), ("until", expires.ToString("yyyy-MM-dd", System.Globalization.CultureInfo.InvariantCulture))), CancellationToken.None);
+        await tx.MailAsync(letters.Write(folded, languages.Named(null), "invitation", ("organisation", to.Name), ("until", expires.ToString("yyyy-MM-dd", System.Globalization.CultureInfo.InvariantCulture))), CancellationToken.None);
         return new Invitation(id, to.Id, to.Name, folded, Text(role), now, expires);
     }, ct);
 

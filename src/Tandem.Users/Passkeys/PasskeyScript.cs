@@ -1,7 +1,7 @@
 namespace Tandem.Users.Passkeys;
 
 /// <summary>
-/// The script of the sign-in page. It shows the button where there is something behind it, offers passkeys in the e-mail's own list (conditional UI), and sends the form with what the browser has given.
+/// The scripts that passkeys take. That of the sign-in page shows the button where there is something behind it, offers passkeys in the e-mail's own list (conditional UI), and sends the form with what the browser has given.
 /// </summary>
 static class PasskeyScript
 {
@@ -41,6 +41,28 @@ static class PasskeyScript
           button.addEventListener("click", () => { clearTimeout(renewal); ask("optional"); });
           // One that was just refused is not offered again by itself: a browser that needs no touch would send it for ever.
           if (!("refused" in button.dataset)) offer();
+        })();
+
+        """;
+
+    /// <summary>Of the page of a person's passkeys: it shows the form where the browser can make one, and sends with it what the browser has made.</summary>
+    public const string Add = """
+
+        (() => {
+          const place = document.getElementById("passkey-new"), form = place.querySelector("form"), domain = place.dataset.domain, host = location.hostname;
+          if (!window.PublicKeyCredential?.parseCreationOptionsFromJSON || host !== domain && !host.endsWith("." + domain)) return;
+          place.hidden = false;
+          document.getElementById("no-passkeys").hidden = true;
+          form.addEventListener("submit", async (event) => {
+            event.preventDefault();
+            try {
+              const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(JSON.parse(place.dataset.options));
+              form.elements.credential.value = JSON.stringify(await navigator.credentials.create({ publicKey }));
+              HTMLFormElement.prototype.submit.call(form);
+            } catch (error) {
+              document.getElementById("passkey-failed").hidden = false;
+            }
+          });
         })();
 
         """;

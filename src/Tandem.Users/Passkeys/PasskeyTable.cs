@@ -9,7 +9,6 @@ using Tandem.Core;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
-using Tandem.Users.Hashes;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
 
@@ -86,7 +85,7 @@ sealed class PasskeyTable(Db db, Keys keys, Ceremonies ceremonies, Ownership own
                 on conflict (credential_id) do nothing returning {Sql.Raw(Columns)}
                 """, CancellationToken.None) ?? throw new ProblemException(UserProblems.PasskeyTaken);
             await trail.AddAsync(tx, AuditEvents.PasskeyAdded, origin, owner.Id, now, subjectPart: added.Id);
-            await ownership.NoticeAsync(tx, owner.Email, $"The passkey \"{name}\" was added", now);
+            await ownership.NoticeAsync(tx, owner.Email, now, "passkey-added", ("name", name));
             return added;
         }, ct);
     }
@@ -146,19 +145,16 @@ sealed class PasskeyTable(Db db, Keys keys, Ceremonies ceremonies, Ownership own
     }, ct);
 
     /// <returns>False when the account has no such passkey.</returns>
-    /// <exception cref="ProblemException">The account has no password and no other passkey.</exception>
+    /// <exception cref="ProblemException">Nothing would be left to sign in with.</exception>
     public Task<bool> RemoveAsync(long accountId, Guid id, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>
     {
         var now = clock.UtcNow();
         if (await tx.FindAsync<Account>(UserTable.Locked(accountId), ct) is not { } owner
             || await tx.ExecuteAsync($"delete from users_passkeys where id = {id} and account_id = {accountId}", ct) == 0)
             return false;
-        if (await tx.FindAsync<long>($"""
-            select count(*) from users_accounts where id = {accountId} and password_hash = {StoredHash.None} and not exists (select 1 from users_passkeys where account_id = {accountId})
-            """, ct) == 1)
-            throw new ProblemException(UserProblems.LastWayIn);
+        await ownership.KeepAWayInAsync(tx, accountId);
         await trail.AddAsync(tx, AuditEvents.PasskeyRemoved, origin, accountId, now, subjectPart: id);
-        await ownership.NoticeAsync(tx, owner.Email, "A passkey was removed", now);
+        await ownership.NoticeAsync(tx, owner.Email, now, "passkey-removed");
         return true;
     }, ct);
 

@@ -124,7 +124,7 @@ sealed class ScimUsers(Db db, UserTable users, Ownership ownership, AuditTrail t
         await TicketTable.DropAsync(tx, after.Id);
         await tx.PublishAsync(new UserEmailChanged(after.Id), CancellationToken.None);
         foreach (var to in (string[])[before.Email, after.Email])
-            await ownership.NoticeAsync(tx, to, $"The e-mail address was changed from {before.Email} to {after.Email}", now);
+            await ownership.NoticeAsync(tx, to, now, "email-changed", ("before", before.Email), ("after", after.Email));
     }
 
     static async Task KeepAsync(Transaction tx, long id, ScimUser user, bool isOwnEmail, bool isNew = false)

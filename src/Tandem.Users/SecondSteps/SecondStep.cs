@@ -69,7 +69,7 @@ sealed class SecondStep(Db db, Keys keys, Ownership ownership, Sessions sessions
                 return null;
             await ReplaceCodesAsync(tx, account.Id, codes);
             await trail.AddAsync(tx, AuditEvents.SecondStepOn, origin, account.Id, now);
-            await ownership.NoticeAsync(tx, account.Email, "An authenticator app was set up", now);
+            await ownership.NoticeAsync(tx, account.Email, now, "app-set-up");
             return codes;
         }, ct);
     }
@@ -81,7 +81,7 @@ sealed class SecondStep(Db db, Keys keys, Ownership ownership, Sessions sessions
         if (!await UserTable.ForgetSecondStepAsync(tx, account.Id))
             return false;
         await trail.AddAsync(tx, AuditEvents.SecondStepOff, origin, account.Id, now);
-        await ownership.NoticeAsync(tx, account.Email, "The authenticator app was removed", now);
+        await ownership.NoticeAsync(tx, account.Email, now, "app-removed");
         return true;
     }, ct);
 
@@ -171,7 +171,7 @@ sealed class SecondStep(Db db, Keys keys, Ownership ownership, Sessions sessions
         await trail.AddAsync(tx, AuditEvents.RecoveryCodeUsed, origin, accountId, now);
         var left = await tx.FindAsync<int>($"select count(*) from users_recovery_codes where account_id = {accountId}", CancellationToken.None);
         if (await tx.FindAsync<string>($"select email from users_accounts where id = {accountId}", CancellationToken.None) is { } email)
-            await ownership.NoticeAsync(tx, email, $"A recovery code was used; {left} are left", now);
+            await ownership.NoticeAsync(tx, email, now, "recovery-code", ("left", left.ToString(System.Globalization.CultureInfo.InvariantCulture)));
         return true;
     }
 

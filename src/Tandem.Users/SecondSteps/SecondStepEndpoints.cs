@@ -42,7 +42,7 @@ static class SecondStepEndpoints
         var (services, options) = (http.RequestServices, http.RequestServices.GetRequiredService<UsersOptions>());
         if (http.Features.Get<Caller>() is { ImpersonatorId: not null })
             return Problem.Of(UserProblems.Impersonated);
-        if (http.Features.Get<Caller>() is not { } caller || KeyEndpoints.NotInPerson(caller) is not null || options.StepUpAfter == TimeSpan.Zero
+        if (http.Features.Get<Caller>() is not { } caller || KeyEndpoints.NotInPerson(caller) is not null
             || await services.GetRequiredService<Sessions>().IsFreshAsync(caller.SessionId, services.GetRequiredService<TimeProvider>().UtcNow(), http.RequestAborted))
             return await next(context);
         // RFC 9470, 3.

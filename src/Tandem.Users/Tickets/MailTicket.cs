@@ -8,16 +8,18 @@ using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Core.Jobs;
 using Tandem.Users.Audit;
+using Tandem.Users.Look;
 using Tandem.Users.Mailing;
 using Tandem.Users.Tokens;
 
 namespace Tandem.Users.Tickets;
 
 /// <summary>Mails what opens a ticket. The secret is drawn here, so that neither the job nor the ticket ever holds it.</summary>
+/// <param name="Language">Of whoever asked; null: the settings'.</param>
 [Job("users.mail-ticket")]
-sealed record MailTicket(Guid TicketId);
+sealed record MailTicket(Guid TicketId, string? Language = null);
 
-sealed class TicketMailer(Db db, TicketTable tickets, UserTable users, Sessions sessions, AuditTrail trail, Letters letters, MailSender sender, IRateLimits limits, IServer server,
+sealed class TicketMailer(Db db, TicketTable tickets, UserTable users, Sessions sessions, AuditTrail trail, Letters letters, Languages languages, MailSender sender, IRateLimits limits, IServer server,
     UsersOptions options, TimeProvider clock, ILogger<TicketMailer> logger) : IJobHandler<MailTicket>
 {
     const string ByEmail = "users/mail-email";
@@ -41,9 +43,10 @@ sealed class TicketMailer(Db db, TicketTable tickets, UserTable users, Sessions 
         // For nobody the same is done, and thrown away: a machine that is busy with mails to known addresses would show which they are.
         var (link, code, expires) = (Secret.New(), Secret.NewCode(), clock.UtcNow() + tickets.LifetimeOf(ticket.Purpose));
         var isTaken = ticket.Purpose == TicketPurpose.Change && await users.FindAsync(ticket.Email, cancellationToken) is { } other && other.Id != account?.Id;
+        var language = languages.Named(run.Job.Language);
         var mail = isTaken
-            ? letters.Write(ticket.Email, "change-taken")
-            : letters.Write(ticket.Email, ticket.Purpose, ("link", AddressOf(ticket.Purpose, link)), ("code", code), ("until", expires.ToString("yyyy-MM-dd HH:mm 'UTC'", CultureInfo.InvariantCulture)));
+            ? letters.Write(ticket.Email, language, "change-taken")
+            : letters.Write(ticket.Email, language, ticket.Purpose, ("link", AddressOf(ticket.Purpose, link)), ("code", code), ("until", expires.ToString("yyyy-MM-dd HH:mm 'UTC'", CultureInfo.InvariantCulture)));
         if (await ArmAsync(ticket, account?.Id, link, code, expires, isTaken, giveBack, cancellationToken) && account is not null)
             await sender.SendAsync(mail, run.Id, cancellationToken);
     }

@@ -7,6 +7,7 @@ using Tandem.Core;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
 using Tandem.Users.CommonPasswords;
+using Tandem.Users.Look;
 
 namespace Tandem.Users.Tickets;
 
@@ -61,7 +62,7 @@ static class MailedEndpoints
         return TypedResults.Accepted((string?)null);
     }
 
-    public static Request RequestOf(HttpContext context) => new(Origin.Of(context), ClientAddress.Of(context));
+    public static Request RequestOf(HttpContext context) => new(Origin.Of(context), ClientAddress.Of(context), Language.Of(context).Tag);
 }
 
 /// <summary>How many mails an address may ask for.</summary>

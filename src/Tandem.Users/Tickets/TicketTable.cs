@@ -37,7 +37,7 @@ sealed class TicketTable(Db db, UsersOptions options, TimeProvider clock)
             values ({id}, {purpose}, {accountId}, {email.ToLowerInvariant()}, {request.Address}, {request.Origin.UserAgent}, {request.Origin.TraceId},
                 {(handle is null ? null : Secret.Digest(handle))}, {now}, {now + Unsent})
             """, CancellationToken.None);
-        await tx.EnqueueAsync(new MailTicket(id), MailJobs.Delivery, CancellationToken.None);
+        await tx.EnqueueAsync(new MailTicket(id, request.Language), MailJobs.Delivery, CancellationToken.None);
     }
 
     /// <summary>A ticket that waits for its mail, however long ago an attempt to send it was made.</summary>
@@ -126,4 +126,5 @@ sealed record Used(long AccountId, string? Email, string? Methods);
 
 /// <summary>Where something is asked for.</summary>
 /// <param name="Address">Of <see cref="ClientAddress"/>.</param>
-readonly record struct Request(Origin Origin, string Address);
+/// <param name="Language">Of the person, as far as the browser tells; null: the settings'.</param>
+readonly record struct Request(Origin Origin, string Address, string? Language = null);

@@ -72,8 +72,8 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
         return new Session(id, accountId, 0, account.IsAdministrator, scopes, now, methods);
     }
 
-    /// <summary>Was the person of a session there within <c>Users:StepUpAfter</c>?</summary>
-    public async Task<bool> IsFreshAsync(Guid id, DateTime now, CancellationToken ct) => await db.FindAsync<long>($"""
+    /// <summary>Was the person of a session there within <c>Users:StepUpAfter</c>? Where that is 0, nobody has to be.</summary>
+    public async Task<bool> IsFreshAsync(Guid id, DateTime now, CancellationToken ct) => options.StepUpAfter == TimeSpan.Zero || await db.FindAsync<long>($"""
         select count(*) from users_sessions where id = {id} and key_digest is null and coalesce(authenticated_at, created_at) > {now - options.StepUpAfter}
         """, ct) == 1;
 

@@ -7,6 +7,7 @@ using Microsoft.Extensions.Options;
 using Microsoft.IdentityModel.Tokens;
 using OpenIddict.Server;
 using OpenIddict.Server.AspNetCore;
+using Tandem.Users.Look;
 using Tandem.Users.OpenId;
 using static OpenIddict.Server.OpenIddictServerEvents;
 
@@ -17,7 +18,7 @@ namespace Tandem.Users.Tokens;
 /// meets it, and the start does not wait for it.
 /// </summary>
 /// <remarks>Degraded mode: OpenIddict keeps no tokens and no clients, both are ours. <see cref="TokenGrants"/> and <see cref="OpenIdServer"/> decide, this file wires.</remarks>
-sealed class TokenServer(KeyRing keys, TokenGrants grants, OpenIdServer openId, UsersOptions options, TimeProvider clock, ILoggerFactory loggers) : IAsyncDisposable
+sealed class TokenServer(KeyRing keys, TokenGrants grants, OpenIdServer openId, Languages languages, Theme theme, UsersOptions options, TimeProvider clock, ILoggerFactory loggers) : IAsyncDisposable
 {
     /// <summary>The <c>aud</c> of access tokens.</summary>
     public const string Audience = "tandem";
@@ -100,6 +101,9 @@ sealed class TokenServer(KeyRing keys, TokenGrants grants, OpenIdServer openId, 
     Running Make()
     {
         var services = new ServiceCollection();
+        // Its pages look and speak as all others do.
+        services.AddSingleton(languages);
+        services.AddSingleton(theme);
         services.AddSingleton(loggers);
         services.AddSingleton(clock);
         services.AddOpenIddict().AddServer(server =>

@@ -6,14 +6,13 @@ using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
 using Tandem.Users.Hashes;
-using Tandem.Users.Mailing;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
 
 namespace Tandem.Users.Upstream;
 
 /// <summary>Which logins elsewhere open which account, and the browsers that are on their way there and back.</summary>
-sealed class UpstreamLogins(Db db, Keys keys, UserTable users, Ownership ownership, AuditTrail trail, UsersOptions options, MailOptions mail, TimeProvider clock)
+sealed class UpstreamLogins(Db db, Keys keys, UserTable users, Ownership ownership, AuditTrail trail, UsersOptions options, TimeProvider clock)
 {
     /// <summary>Somebody has to find the password there, and a second step.</summary>
     public static readonly TimeSpan RequestLifetime = TimeSpan.FromMinutes(15);
@@ -85,7 +84,7 @@ sealed class UpstreamLogins(Db db, Keys keys, UserTable users, Ownership ownersh
             if (!account.IsVerified)
                 throw Refused("An account here has your e-mail, and it was never confirmed that it is yours. Sign in to it, by a code that is mailed to you if need be, and add this login there.");
             await AddAsync(tx, account.Id, provider, identity, origin, now, reason);
-            await ownership.NoticeAsync(tx, account.Email, $"A login of {TitleOf(provider)} was added, and signs in from now on", now);
+            await ownership.NoticeAsync(tx, account.Email, now, "login-added", ("provider", TitleOf(provider)));
             return account.Id;
         }, ct);
     }
@@ -142,7 +141,7 @@ sealed class UpstreamLogins(Db db, Keys keys, UserTable users, Ownership ownersh
             if (await tx.FindAsync<long>($"select count(*) from users_upstream_logins where account_id = {accountId}", CancellationToken.None) >= PerAccount)
                 throw Refused($"The account has {PerAccount} logins elsewhere already; remove one first.");
             await AddAsync(tx, accountId, provider, identity, origin.As(accountId, session), now, By(provider));
-            await ownership.NoticeAsync(tx, owner.Email, $"A login of {TitleOf(provider)} was added, and signs in from now on", now);
+            await ownership.NoticeAsync(tx, owner.Email, now, "login-added", ("provider", TitleOf(provider)));
             return owner.Email;
         }, ct);
     }
@@ -153,22 +152,16 @@ sealed class UpstreamLogins(Db db, Keys keys, UserTable users, Ownership ownersh
         """, ct);
 
     /// <returns>False when the account has no such login.</returns>
-    /// <exception cref="ProblemException">It is the last way into the account.</exception>
+    /// <exception cref="ProblemException">Nothing would be left to sign in with.</exception>
     public Task<bool> RemoveAsync(long accountId, Guid id, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>
     {
         var now = clock.UtcNow();
         if (await tx.FindAsync<Account>(UserTable.Locked(accountId), ct) is not { } owner
             || await tx.FindAsync<string>($"delete from users_upstream_logins where id = {id} and account_id = {accountId} returning issuer", ct) is not { } issuer)
             return false;
-        // A confirmed e-mail is a way in where mails reach somebody.
-        var mails = mail.Host is not null || mail.OutboxPage;
-        if (await tx.FindAsync<long>($"""
-            select count(*) from users_accounts where id = {accountId} and password_hash = {StoredHash.None} and (email_verified_at is null or {!mails})
-                and not exists (select 1 from users_passkeys where account_id = {accountId})
-            """, ct) == 1 && !(await tx.ListAsync<string>($"select issuer from users_upstream_logins where account_id = {accountId}", ct)).Exists(i => options.ProviderOf(i) is not null))
-            throw new ProblemException(UserProblems.LastWayIn, "The account has no password, no passkey and no e-mail that mails of this server would reach: set a password first, or add a passkey.");
+        await ownership.KeepAWayInAsync(tx, accountId);
         await trail.AddAsync(tx, AuditEvents.UpstreamRemoved, origin, accountId, now, options.ProviderOf(issuer) is { } known ? $"by upstream {known.Name}" : null, subjectPart: id);
-        await ownership.NoticeAsync(tx, owner.Email, $"A login of {options.ProviderOf(issuer)?.Title ?? issuer} was removed", now);
+        await ownership.NoticeAsync(tx, owner.Email, now, "login-removed", ("provider", options.ProviderOf(issuer)?.Title ?? issuer));
         return true;
     }, ct);
 

@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging;
 using Tandem.Core;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.Look;
 using Tandem.Users.OpenId;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
@@ -21,8 +22,6 @@ sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers 
     // What a client asks for at /authorize has a few hundred characters; a server takes a line of eight thousand.
     const int MaxReturn = 6000;
 
-    const string Title = "This sign-in cannot go on";
-
     /// <summary>Sends a browser to a provider: to sign in and go on at <paramref name="to"/>, or, with a handle, to add a login to its account.</summary>
     /// <param name="proof">Says that this browser was shown the page that asks for that.</param>
     public async Task<IResult> BeginAsync(HttpContext http, string name, string? to, string? handle, string? proof)
@@ -37,7 +36,7 @@ sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers 
         if (handle is null)
         {
             if (!MayReturnTo(to))
-                return Refuse(http, Problem.Of(UserProblems.UpstreamRefused, "This address is a part of the sign-in page; begin there."), null);
+                return Refuse(http, Problem.Of(UserProblems.UpstreamRefused, Language.Of(http).Say("upstream.begin-there")), null);
             begun = begun with { ReturnTo = to };
         }
         else if (Secret.Same(Secret.Digest(proof ?? ""), Secret.Digest(ProofOf(form, handle))) && await logins.OpenAsync(name, handle, ct) is var (account, session))
@@ -71,7 +70,7 @@ sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers 
         {
             await signInLimits.FailedAsync(address);
             failures.Add(null, origin, $"by upstream {name}: unknown state");
-            return Refuse(http, Problem.Of(UserProblems.UpstreamRefused, "It was begun too long ago, in another browser, or has been answered before. Please begin again."), null);
+            return Refuse(http, Problem.Of(UserProblems.UpstreamRefused, Language.Of(http).Say("upstream.unknown")), null);
         }
 
         try
@@ -80,7 +79,8 @@ sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers 
             if (begun is { AccountId: { } owner, SessionId: { } asking })
             {
                 var email = await logins.LinkAsync(owner, asking, provider, identity, origin, ct);
-                return Page(200, $"{TitleOf(provider)} was added", $"<p>From now on your login there opens the account <strong>{Encode(email)}</strong> here. You may close this page.</p>");
+                var t = Language.Of(http);
+                return Page(200, t.Say("upstream.added-title", ("provider", TitleOf(provider))), $"<p>{t.Html("upstream.added-text", ("email", Strong(email)))}</p>");
             }
 
             var account = await logins.EnterAsync(provider, identity, origin, ct);
@@ -119,27 +119,28 @@ sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers 
             return Refuse(http, Problem.Of(UserProblems.UpstreamNotFound), null);
         if (handle is null || await logins.OpenAsync(name, handle, http.RequestAborted) is not var (account, _))
             return Refuse(http, Problem.Of(UserProblems.LinkInvalid), null);
-        var title = Encode(TitleOf(provider));
+        var t = Language.Of(http);
         var address = QueryHelpers.AddQueryString($"../{name}", new Dictionary<string, string?> { ["handle"] = handle, ["proof"] = ProofOf(browsers.FormToken(http), handle) });
-        return Page(200, $"Add {TitleOf(provider)} to your account?", $"""
-            <p>Whoever signs in with the login that you show there opens the account <strong>{Encode(account.Email)}</strong> here. Go on only if that is your account; if somebody has sent you this address, close the page.</p>
-            <p><a class="button" href="{Encode(address)}">Continue with {title}</a></p>
+        return Page(200, t.Say("upstream.add-title", ("provider", TitleOf(provider))), $"""
+            <p>{t.Html("upstream.add-text", ("email", Strong(account.Email)))}</p>
+            <p><a class="button" href="{Encode(address)}">{t.Html("signin.upstream", ("provider", Encode(TitleOf(provider))))}</a></p>
             """);
     }
 
     IResult Refuse(HttpContext http, Provider provider, UpstreamException e, string? to)
     {
         logger.UpstreamFailed(provider.Name, e.Reason, e.Detail, e.InnerException?.Message);
-        var title = TitleOf(provider);
-        return Refuse(http, e.IsRefused ? Problem.Of(UserProblems.UpstreamRefused, $"The answer of {title} cannot be taken: {e.Reason}.") : Problem.Of(UserProblems.UpstreamUnavailable, $"{title} cannot be asked at the moment: {e.Reason}. Try again later."), to);
+        var said = Language.Of(http).Say(e.IsRefused ? "upstream.refused" : "upstream.unavailable", ("provider", TitleOf(provider)), ("reason", e.Reason));
+        return Refuse(http, Problem.Of(e.IsRefused ? UserProblems.UpstreamRefused : UserProblems.UpstreamUnavailable, said), to);
     }
 
     /// <summary>A page for people, with the way back to where they began; a problem for programs.</summary>
     static IResult Refuse(HttpContext http, ProblemResult problem, string? to)
     {
         http.Response.Headers.CacheControl = "no-store";
+        var t = Language.Of(http);
         return AreWanted(http.Request)
-            ? Page(problem.Problem.Status, Title, $"<p role=\"alert\">{Encode(problem.Detail)}</p>{(to is null ? "" : $"\n<p><a class=\"button\" href=\"{Encode(BackTo(to))}\">Back to the sign-in</a></p>")}")
+            ? Page(problem.Problem.Status, t.Say("signin.cannot-go-on"), $"<p role=\"alert\">{Encode(t.Say(problem))}</p>{(to is null ? "" : $"\n<p><a class=\"button\" href=\"{Encode(BackTo(to))}\">{t.Html("upstream.back")}</a></p>")}")
             : problem;
     }
 
@@ -151,7 +152,7 @@ sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers 
     }
 
     /// <summary>Only to where these pages' sign-ins begin, on this server.</summary>
-    static bool MayReturnTo(string? to) => to is { Length: <= MaxReturn } && (to == "device" || to.StartsWith("device?", StringComparison.Ordinal) || to.StartsWith("authorize?", StringComparison.Ordinal))
+    static bool MayReturnTo(string? to) => to is { Length: <= MaxReturn } && (to is "device" or "account" || to.StartsWith("device?", StringComparison.Ordinal) || to.StartsWith("account?", StringComparison.Ordinal) || to.StartsWith("authorize?", StringComparison.Ordinal))
         && to.All(c => c is > ' ' and <= '~' and not '\\' and not '#');
 
     /// <summary>From the callback's address, whatever this server is called and whatever stands in front of its paths.</summary>

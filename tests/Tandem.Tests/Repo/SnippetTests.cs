@@ -33,6 +33,7 @@ public sealed partial class SnippetTests
     [InlineData("signing-keys", 4)]
     [InlineData("scim", 3)]
     [InlineData("openid", 11)]
+    [InlineData("account-pages", 2)]
     public async Task The_guide_of_accounts_does_what_it_says(string name, int blocks)
     {
         TestStores.OnlyEmbedded();

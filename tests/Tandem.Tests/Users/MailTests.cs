@@ -9,6 +9,7 @@ using MimeKit;
 using Tandem.Core.Configuration;
 using Tandem.Core.Contracts;
 using Tandem.Core.Jobs;
+using Tandem.Users.Look;
 using Tandem.Users.Mailing;
 
 namespace Tandem.Tests.Users;
@@ -204,16 +205,17 @@ public sealed class MailTests
         var folder = Directory.CreateTempSubdirectory("tandem-texts-").FullName;
         File.WriteAllText(Path.Combine(folder, "reset.txt"), "Neues Passwort für {product}\r\n\r\n{link}\r\n\r\nBis {until}, {unknown}.\r\n");
         var letters = new Letters(new MailOptions { Product = "Tom & Jerry", Texts = folder });
+        var german = new Languages(new PagesOptions()).Named("de-AT");
 
-        var mail = letters.Write("ada@example.com", "reset", ("link", "https://example.com/?a=1&b=2"), ("until", "<morgen>"));
+        var mail = letters.Write("ada@example.com", german, "reset", ("link", "https://example.com/?a=1&b=2"), ("until", "<morgen>"));
 
         Assert.Equal("Neues Passwort für Tom & Jerry", mail.Subject);
         Assert.Equal("https://example.com/?a=1&b=2\n\nBis <morgen>, {unknown}.\n", mail.Text);
         Assert.Contains("href=\"https://example.com/?a=1&amp;b=2\"", mail.Html);
         Assert.Contains("Bis &lt;morgen&gt;, {unknown}.", mail.Html);
-        var code = letters.Write("ada@example.com", "code", ("code", "1234 5678"), ("link", null), ("until", "soon"));
-        Assert.StartsWith("1234 5678 is your code", code.Subject);
-        Assert.DoesNotContain("link", code.Text);
+        var code = letters.Write("ada@example.com", german, "code", ("code", "1234 5678"), ("link", null), ("until", "soon"));
+        Assert.StartsWith("1234 5678 ist Ihr Code", code.Subject);
+        Assert.DoesNotContain("Link", code.Text);
         Directory.Delete(folder, recursive: true);
     }
 
