@@ -69,7 +69,7 @@ public sealed partial class SnippetTests
         var data = Path.Combine(folder, "data");
         await using var server = await Programs.ServeAsync(data);
         var page = Read("docs/guide/import-users.md").Replace("http://127.0.0.1:8080", server.Address).Replace("./run", Path.Combine(AppContext.BaseDirectory, "Tandem.Server"));
-        Assert.Equal(12, await Snippets.RunAsync(page, folder, new Dictionary<string, string> { ["TANDEM_DATA"] = data }, seconds: 180));
+        Assert.Equal(13, await Snippets.RunAsync(page, folder, new Dictionary<string, string> { ["TANDEM_DATA"] = data }, seconds: 180));
 
         await server.KillAsync();
         Directory.Delete(folder, recursive: true);
