@@ -14,7 +14,7 @@ public sealed class AccessibilityTests(Browser browser) : IClassFixture<Browser>
     static readonly string[] AccountPages = ["", "/sessions", "/password", "/email", "/second-step", "/passkeys", "/applications", "/data"];
 
     // Browsers keep passkeys for names: the address has none.
-    static Task<TestApp> StartAsync() => OpenIdFixture.StartAsync(null, "--Users:PublicUrl", "http://localhost");
+    static Task<TestApp> StartAsync() => OpenIdFixture.StartAsync(null, "--Users:PublicUrl", "http://localhost", "--Mail:OutboxPage", "true");
 
     static string Named(TestApp app) => app.Address.Replace("127.0.0.1", "localhost", StringComparison.Ordinal);
 
