@@ -74,7 +74,7 @@ public sealed class FirstAdministratorTests
         var page = await response.Content.ReadAsStringAsync(Ct);
         Assert.Equal(422, (int)response.StatusCode);
         Assert.Contains("must be an e-mail address", page);
-        Assert.Contains("must have at least 8 characters", page);
+        Assert.Contains("must have 8 to 256 characters", page);
         Assert.Contains("aria-describedby=\"email-wrong\"", page);
         Assert.Contains("value=\"Root\"", page);
         Assert.DoesNotContain("<script>", page);

@@ -163,7 +163,7 @@ public sealed class AuthorizeTests(OpenIdFixture fixture) : IClassFixture<OpenId
             page = await browser.FillInAsync(page, person.Email, "not the password");
 
         Assert.Equal(429, page.Status);
-        Assert.Contains("Too many failed sign-ins", page.Text);
+        Assert.Contains("Too many attempts", page.Text);
         Assert.Equal(429, (int)(await App.PostTokenAsync(person.Email, "not the password")).StatusCode);
     }
 

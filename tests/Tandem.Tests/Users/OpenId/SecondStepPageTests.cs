@@ -210,7 +210,7 @@ public sealed class SecondStepPageTests
         }
 
         Assert.Equal((10, 2), (statuses.Count(s => s == 400), statuses.Count(s => s == 429)));
-        Assert.Contains("Too many wrong codes", last.Text);
+        Assert.Contains("Too many attempts", last.Text);
         Assert.NotNull(last.Response.Headers.RetryAfter);
         Assert.True(last.Has("code"));
     }

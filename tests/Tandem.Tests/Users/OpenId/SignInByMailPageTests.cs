@@ -62,7 +62,7 @@ public sealed partial class SignInByMailPageTests
         {
             var refused = await browser.PressAsync(page, action, ("email", person.Email));
             Assert.Equal(429, refused.Status);
-            Assert.Contains("too many mails", refused.Text);
+            Assert.Contains("Too many attempts", refused.Text);
             Assert.NotNull(refused.Response.Headers.RetryAfter);
         }
 
@@ -146,7 +146,7 @@ public sealed partial class SignInByMailPageTests
             Assert.Equal(("no-referrer", "nosniff", true), (headers.GetValues("Referrer-Policy").Single(), headers.GetValues("X-Content-Type-Options").Single(), headers.CacheControl!.NoStore));
             Assert.Matches("^default-src 'none'; style-src 'sha256-[A-Za-z0-9+/=]{44}'; form-action 'self'( https://app\\.example\\.com)?; base-uri 'none'; frame-ancestors 'none'$",
                 headers.GetValues("Content-Security-Policy").Single());
-            Assert.Contains("<html lang=\"en\">", page.Text);
+            Assert.Contains("<html lang=\"en\" dir=\"ltr\">", page.Text);
             Assert.Single(Heading().Matches(page.Text));
             Assert.DoesNotMatch(" style=\"|<script| on[a-z]+=\"|<img|<link", page.Text);
         }

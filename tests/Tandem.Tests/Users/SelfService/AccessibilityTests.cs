@@ -90,7 +90,7 @@ public sealed class AccessibilityTests(Browser browser) : IClassFixture<Browser>
         await page.GetByRole(AriaRole.Button, new() { Name = "Set an authenticator app up" }).ClickAsync();
         wrong.AddRange(await LookAsync(page, "account/second-step, picture"));
         var phone = new Authenticator((await page.Locator("p code").TextContentAsync())!, TimeProvider.System);
-        await page.GetByLabel("Code").FillAsync(phone.Code);
+        await page.GetByRole(AriaRole.Textbox, new() { Name = "Code" }).FillAsync(phone.Code);
         await page.GetByRole(AriaRole.Button, new() { Name = "Switch on" }).ClickAsync();
         await Assertions.Expect(page.GetByRole(AriaRole.Heading, new() { Level = 1 })).ToHaveTextAsync("Your recovery codes");
         wrong.AddRange(await LookAsync(page, "account/second-step, codes"));
