@@ -133,7 +133,9 @@ public sealed class ExportTests : IDisposable
         var problem = await (await to.PostTokenAsync(person.Email)).ShouldBeProblemAsync(403, "users/second-step-wanted");
         await (await to.PostTokenAsync(new Dictionary<string, string>
         {
-            ["grant_type"] = "urn:tandem:second-step", ["handle"] = problem.GetProperty("handle").GetString()!, ["code"] = app.RecoveryCodes[0],
+            ["grant_type"] = "urn:tandem:second-step",
+            ["handle"] = problem.GetProperty("handle").GetString()!,
+            ["code"] = app.RecoveryCodes[0],
         })).JsonAsync();
         // Sealed with another key than before, and opened by it.
         var text = JsonDocument.Parse(File.ReadAllText(second)).RootElement.EnumerateArray().Single(a => a.TryGetProperty("authenticator_app", out var _)).GetProperty("authenticator_app")[0].GetProperty("secret").GetString();

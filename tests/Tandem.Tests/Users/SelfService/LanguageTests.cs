@@ -80,7 +80,12 @@ public sealed partial class LanguageTests(OpenIdFixture fixture) : IClassFixture
         var client = await App.ClientAsync();
         var pushed = await (await App.TokenAsync(client, new()
         {
-            ["response_type"] = "code", ["redirect_uri"] = client.Redirect, ["scope"] = "openid", ["code_challenge"] = SignIn.Challenge, ["code_challenge_method"] = "S256", ["ui_locales"] = "es",
+            ["response_type"] = "code",
+            ["redirect_uri"] = client.Redirect,
+            ["scope"] = "openid",
+            ["code_challenge"] = SignIn.Challenge,
+            ["code_challenge_method"] = "S256",
+            ["ui_locales"] = "es",
         }, "/par")).JsonAsync(201);
         using var browser = new Visitor(App, "de");
 
