@@ -94,7 +94,7 @@ public sealed class RestartTests
         Assert.Equal(401, (int)(await role.Http.GetAsync("/users", Ct)).StatusCode);
         // Whoever asks again does not want to wait.
         using (Process.Start("kill", $"-TERM {role.Process.Id}")!)
-            await role.Process.WaitForExitAsync(Ct).WaitAsync(TimeSpan.FromSeconds(30), Ct);
+            await role.Process.WaitForExitAsync(Ct).WaitAsync(TimeSpan.FromSeconds(90), Ct);
         Assert.Equal(0, role.Process.ExitCode);
     }
 

@@ -5,12 +5,16 @@ namespace Tandem.Tests;
 /// <summary>A real browser: Debian's Chromium, driven by Playwright.</summary>
 public sealed class Browser : IAsyncLifetime
 {
+    const int Patience = 120_000;
+
     IPlaywright? _playwright;
     IBrowser? _browser;
 
     public async ValueTask InitializeAsync()
     {
         _playwright = await Playwright.CreateAsync();
+        // Long enough for a machine that does much else: what is waited for comes or does not.
+        Assertions.SetDefaultExpectTimeout(Patience);
         _browser = await _playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions
         {
             ExecutablePath = "/usr/bin/chromium",
@@ -29,6 +33,7 @@ public sealed class Browser : IAsyncLifetime
     public async Task<(IPage Page, List<string> Faults)> OpenAsync(TestApp app)
     {
         var page = await _browser!.NewPageAsync();
+        page.SetDefaultTimeout(Patience);
         var faults = new List<string>();
         page.Request += (_, request) =>
         {

@@ -112,6 +112,6 @@ public sealed class RedisBackplaneTests : BackplanePromises
         await UntilAsync(() => !one.Services.GetRequiredService<Tandem.Redis.RedisLink>().Answers);
         await redis.ThawAsync();
 
-        await missed.Task.WaitAsync(TimeSpan.FromSeconds(20), TestContext.Current.CancellationToken);
+        await missed.Task.WaitAsync(TimeSpan.FromSeconds(90), TestContext.Current.CancellationToken);
     }
 }

@@ -25,7 +25,7 @@ public sealed class SharedSessionTests
 
         await (await person.Http.DeleteAsync($"/users/{person.Id}", Ct)).JsonlessAsync(204);
 
-        await told.Task.WaitAsync(TimeSpan.FromSeconds(20), Ct);
+        await told.Task.WaitAsync(TimeSpan.FromSeconds(90), Ct);
         await RefusedAsync(there, person.Id);
     }
 

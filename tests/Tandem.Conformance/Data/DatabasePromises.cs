@@ -254,7 +254,7 @@ public abstract class DatabasePromises
         await app.Db.RunAloneAsync("others", _ => Task.CompletedTask, Ct);
         Assert.False(second.Task.IsCompleted);
         release.SetResult();
-        await Task.WhenAll(one, two, second.Task).WaitAsync(TimeSpan.FromSeconds(20), Ct);
+        await Task.WhenAll(one, two, second.Task).WaitAsync(TimeSpan.FromSeconds(90), Ct);
     }
 
     [Fact]

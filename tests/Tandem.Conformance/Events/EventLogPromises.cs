@@ -37,7 +37,7 @@ public abstract class EventLogPromises
         {
             var before = await CountAsync(app);
             var other = await EventStage.JoinAsync(app);
-            await Eventually.TrueAsync(async () => await CountAsync(app) > before + 500, 60);
+            await Eventually.TrueAsync(async () => await CountAsync(app) > before + 500);
             await other.StopAsync(Ct);
         }
 
@@ -154,7 +154,7 @@ public abstract class EventLogPromises
             await app.Db.InTransactionAsync(tx => tx.PublishAsync(new Told($"k{number}", 0, false), Ct), Ct);
             foreach (var witness in new[] { WitnessModule.Left, WitnessModule.Right })
             {
-                Assert.True(await progress.CaughtUpAsync(witness, ["tests.told"], TimeSpan.FromSeconds(20), Ct));
+                Assert.True(await progress.CaughtUpAsync(witness, ["tests.told"], TimeSpan.FromSeconds(90), Ct));
                 Assert.Equal(number + 1, await app.Db.FindAsync<long>($"select count(*) from witness_told where witness = {witness}", Ct));
             }
         }
@@ -171,7 +171,7 @@ public abstract class EventLogPromises
         await using var app = await stage.StartAsync();
         for (var i = 0; i < 6; i++)
             await (await app.Http.PostAsJsonAsync("/users", new { email = $"a{i}@example.com", name = $"a{i}", password = "12345678" }, Ct)).JsonAsync(201);
-        Assert.True(await app.Services.GetRequiredService<ConsumerProgress>().CaughtUpAsync("reports.signups", ["users.user-registered"], TimeSpan.FromSeconds(20), Ct));
+        Assert.True(await app.Services.GetRequiredService<ConsumerProgress>().CaughtUpAsync("reports.signups", ["users.user-registered"], TimeSpan.FromSeconds(90), Ct));
         await app.Db.ExecuteAsync(Sql.Raw("update reports_signups set count = 99"), Ct);
         await app.Db.InTransactionAsync(tx => tx.EnqueueAsync(new RebuildSignUps(), cancellationToken: Ct), Ct);
         await Eventually.TrueAsync(async () => await app.Db.FindAsync<long>(Sql.Raw("select cast(sum(count) as bigint) from reports_signups"), Ct) == 6);
@@ -208,7 +208,7 @@ public abstract class EventLogPromises
         {
             await EventStage.TellAsync(app, keys, written, 10);
             written += 10;
-            await Eventually.TrueAsync(async () => await CountAsync(app) > 2 * keys * (written - 20), 60);
+            await Eventually.TrueAsync(async () => await CountAsync(app) > 2 * keys * (written - 20));
         }
 
         return written;
@@ -280,7 +280,7 @@ public sealed class PostgresEventLogTests : EventLogPromises
         await app.Db.ExecuteAsync(Sql.Raw("""
             insert into events_outbox (id, name, key, payload, occurred_at) select gen_random_uuid(), 'tests.unheard', i::text, '{}', now() from generate_series(1, 25000) i
             """), Ct);
-        await Eventually.TrueAsync(async () => await app.Db.FindAsync<long>(Sql.Raw("select count(*) from events_log where name = 'tests.unheard'"), Ct) == 25_000, seconds: 60);
+        await Eventually.TrueAsync(async () => await app.Db.FindAsync<long>(Sql.Raw("select count(*) from events_log where name = 'tests.unheard'"), Ct) == 25_000);
         // The server's own vacuum may have been at it at that very moment; ours leaves it to that one then.
         await Eventually.TrueAsync(async () =>
             await app.Db.FindAsync<long>(Sql.Raw("select vacuum_count + autovacuum_count from pg_stat_user_tables where relname = 'events_outbox'"), Ct) > 0, seconds: 60);

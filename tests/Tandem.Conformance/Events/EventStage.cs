@@ -45,7 +45,7 @@ class EventStage : IAsyncDisposable
                 await app.Db.InTransactionAsync(tx => tx.PublishAsync(new Told($"k{key}", number, false), ct), ct);
         });
 
-    public static Task UntilAsync(TestApp app, string witness, long count, int seconds = 40) => Eventually.TrueAsync(async () =>
+    public static Task UntilAsync(TestApp app, string witness, long count, int seconds = 90) => Eventually.TrueAsync(async () =>
         await app.Db.FindAsync<long>($"select count(*) from witness_told where witness = {witness}", Ct) >= count, seconds);
 
     /// <summary>Every key has each number from 0 to so many once, and in this order.</summary>

@@ -51,7 +51,7 @@ public sealed class KafkaKillTests
         {
             var registered = await ScalarAsync(data, "select count(*) from users_accounts");
             Assert.InRange(registered, acknowledged, number);
-            await Eventually.TrueAsync(async () => await ScalarAsync(data, "select coalesce(sum(count), 0) from reports_signups") >= registered, 60);
+            await Eventually.TrueAsync(async () => await ScalarAsync(data, "select coalesce(sum(count), 0) from reports_signups") >= registered);
             Assert.Equal(registered, await ScalarAsync(data, "select sum(count) from reports_signups"));
             Assert.Equal(0, await ScalarAsync(data, "select count(*) from events_set_aside"));
         }

@@ -83,7 +83,7 @@ public sealed class WholeAnswerTests
             using var body = await answer.Content.ReadAsStreamAsync(Ct);
             var (buffer, read) = (new byte[1000], 0);
             while (!Encoding.UTF8.GetString(buffer, 0, read).Contains("first", StringComparison.Ordinal))
-                read += await body.ReadAsync(buffer.AsMemory(read), Ct).AsTask().WaitAsync(TimeSpan.FromSeconds(30), Ct);
+                read += await body.ReadAsync(buffer.AsMemory(read), Ct).AsTask().WaitAsync(TimeSpan.FromSeconds(90), Ct);
             goOn.Release();
             Assert.Contains("second", await new StreamReader(body).ReadToEndAsync(Ct));
         }

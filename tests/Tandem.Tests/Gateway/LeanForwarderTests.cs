@@ -189,7 +189,7 @@ public sealed class LeanForwarderTests
         });
         await using var app = await StartAsync(service);
         Assert.Equal("ok", await app.Http.GetStringAsync("/svc/x", Ct));
-        Assert.True(await spoken.WaitAsync(TimeSpan.FromSeconds(20), Ct));
+        Assert.True(await spoken.WaitAsync(TimeSpan.FromSeconds(90), Ct));
         // What was sent over loopback is there when the send has returned.
         using var answer = await app.Http.PostAsync("/svc/x", new StringContent("once"), Ct);
         Assert.Equal("ok", await answer.Content.ReadAsStringAsync(Ct));
@@ -255,8 +255,8 @@ public sealed class LeanForwarderTests
         });
         await using var app = await StartAsync(service);
         using (await AskAsync(app))
-            Assert.True(await asked.WaitAsync(TimeSpan.FromSeconds(20), Ct));
-        Assert.True(await ended.WaitAsync(TimeSpan.FromSeconds(20), Ct));
+            Assert.True(await asked.WaitAsync(TimeSpan.FromSeconds(90), Ct));
+        Assert.True(await ended.WaitAsync(TimeSpan.FromSeconds(90), Ct));
     }
 
     [Fact]
@@ -294,7 +294,7 @@ public sealed class LeanForwarderTests
         {
             if ((await connection.HearAsync())!.Contains("/half", StringComparison.Ordinal))
                 await connection.SayAsync("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345");
-            await never.WaitAsync(TimeSpan.FromSeconds(30), Ct);
+            await never.WaitAsync(TimeSpan.FromSeconds(90), Ct);
         });
         await using var app = await StartAsync(service, "--Gateway:Upstreams:svc:Timeout", "00:00:01");
         await (await app.Http.GetAsync("/svc/x", Ct)).ShouldBeProblemAsync(504, "gateway/upstream-slow");

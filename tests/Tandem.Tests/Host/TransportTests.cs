@@ -183,9 +183,9 @@ public sealed class TransportTests
         // So much does not fit into the system's buffers: unless it is read, the handler stands still.
         Assert.NotEqual(written.Task, await Task.WhenAny(written.Task, Task.Delay(300, Ct)));
         await connection.SkipAsync(30 << 20);
-        await written.Task.WaitAsync(TimeSpan.FromSeconds(30), Ct);
+        await written.Task.WaitAsync(TimeSpan.FromSeconds(90), Ct);
         connection.Dispose();
-        await aborted.Task.WaitAsync(TimeSpan.FromSeconds(30), Ct);
+        await aborted.Task.WaitAsync(TimeSpan.FromSeconds(90), Ct);
         Assert.Contains("healthy", await app.Http.GetStringAsync("/health", Ct));
     }
 
@@ -202,9 +202,9 @@ public sealed class TransportTests
         {
             using var connection = await ConnectAsync(app);
             await connection.SendAsync("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
-            Assert.True(await begun.WaitAsync(TimeSpan.FromSeconds(30), Ct));
+            Assert.True(await begun.WaitAsync(TimeSpan.FromSeconds(90), Ct));
             connection.Close(isReset);
-            Assert.True(await aborted.WaitAsync(TimeSpan.FromSeconds(30), Ct));
+            Assert.True(await aborted.WaitAsync(TimeSpan.FromSeconds(90), Ct));
         }
     }
 
@@ -217,7 +217,7 @@ public sealed class TransportTests
         {
             await context.Response.WriteAsync("half");
             await context.Response.Body.FlushAsync();
-            Assert.True(await half.WaitAsync(TimeSpan.FromSeconds(30), Ct));
+            Assert.True(await half.WaitAsync(TimeSpan.FromSeconds(90), Ct));
             context.Abort();
         }).AllowAnonymous());
         using var connection = await ConnectAsync(app);
@@ -352,7 +352,7 @@ public sealed class TransportTests
         {
             while (bytes > 0)
             {
-                var count = await _socket.ReceiveAsync(_buffer, Ct).AsTask().WaitAsync(TimeSpan.FromSeconds(30), Ct);
+                var count = await _socket.ReceiveAsync(_buffer, Ct).AsTask().WaitAsync(TimeSpan.FromSeconds(90), Ct);
                 Assert.NotEqual(0, count);
                 bytes -= count;
             }
@@ -370,7 +370,7 @@ public sealed class TransportTests
 
         async Task MoreAsync()
         {
-            var count = await _socket.ReceiveAsync(_buffer, Ct).AsTask().WaitAsync(TimeSpan.FromSeconds(30), Ct);
+            var count = await _socket.ReceiveAsync(_buffer, Ct).AsTask().WaitAsync(TimeSpan.FromSeconds(90), Ct);
             Assert.True(count > 0, $"The connection ended after: {_read}");
             _read += Encoding.Latin1.GetString(_buffer, 0, count);
         }

@@ -161,7 +161,7 @@ public sealed class EchoTests
     {
         var (text, buffer) = (new List<byte>(), new byte[4096]);
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(Ct);
-        limit.CancelAfter(TimeSpan.FromSeconds(20));
+        limit.CancelAfter(TimeSpan.FromSeconds(90));
         while (true)
         {
             var received = await socket.ReceiveAsync(buffer, limit.Token);

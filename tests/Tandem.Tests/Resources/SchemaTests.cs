@@ -132,7 +132,7 @@ public sealed class SchemaTests
         var problem = await (await app.Http.GetAsync("/shop/order-lines/9", Ct)).ShouldBeProblemAsync(404, "shop/order-lines/not-found");
         Assert.Equal("Order line not found", problem.GetProperty("detail").GetString());
 
-        var seen = await totals.Seen.Task.WaitAsync(TimeSpan.FromSeconds(20), Ct);
+        var seen = await totals.Seen.Task.WaitAsync(TimeSpan.FromSeconds(90), Ct);
         Assert.Equal(new OrderLineCreated(1, new OrderLine("g", Kind.VeryLarge, new DateTime(2026, 1, 31, 12, 0, 0, DateTimeKind.Utc))), seen);
     }
 }

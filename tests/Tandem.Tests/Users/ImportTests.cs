@@ -266,7 +266,7 @@ public sealed class ImportTests(UsersFixture users) : IClassFixture<UsersFixture
         await (await App.Http.PostAsJsonAsync("/auth/password/reset", new { email = ada }, Ct)).JsonlessAsync(202);
         var token = (await App.MailAsync(ada, "A new password")).Token;
         Assert.Equal("csv: 2 read, 0 added, 2 updated, 0 as they were, 0 refused", Line(await ImportAsync(File("Ada L.", other, true), "--update-passwords")));
-        await Eventually.TrueAsync(async () => (int)(await http.GetAsync($"/users/{id}", Ct)).StatusCode == 401, seconds: 5);
+        await Eventually.TrueAsync(async () => (int)(await http.GetAsync($"/users/{id}", Ct)).StatusCode == 401);
         await (await App.Http.PostAsJsonAsync("/auth/password", new { token, password = "another horse battery" }, Ct)).ShouldBeProblemAsync(400, "users/link-invalid");
         await App.SignInAsync(ada, "7");
         await ImportAsync(File("Ada L.", other, false), "--update");
@@ -381,7 +381,7 @@ public sealed class ImportTests(UsersFixture users) : IClassFixture<UsersFixture
         Assert.StartsWith($"csv: {All:N0} read, {All - before:N0} added, {before:N0} already there, 0 refused", output);
         Assert.Equal(All, await app.Db.FindAsync<long>($"select count(*) from users_accounts", Ct));
         // Each with its event.
-        await Eventually.TrueAsync(async () => await app.Db.FindAsync<long>($"select coalesce(sum(count), 0) from reports_signups", Ct) == All, seconds: 60);
+        await Eventually.TrueAsync(async () => await app.Db.FindAsync<long>($"select coalesce(sum(count), 0) from reports_signups", Ct) == All);
         await app.SignInAsync("p19999@example.com", Password);
     }
 

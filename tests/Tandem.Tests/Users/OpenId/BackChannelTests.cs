@@ -213,7 +213,7 @@ public sealed class BackChannelTests
             return receiver;
         }
 
-        public Task<string> NextAsync() => Task.Run(() => _tokens.TryTake(out var token, (int)TimeSpan.FromSeconds(20).TotalMilliseconds, Ct) ? token : throw new TimeoutException("No logout token came."), Ct);
+        public Task<string> NextAsync() => Task.Run(() => _tokens.TryTake(out var token, (int)TimeSpan.FromSeconds(90).TotalMilliseconds, Ct) ? token : throw new TimeoutException("No logout token came."), Ct);
 
         public async ValueTask DisposeAsync()
         {

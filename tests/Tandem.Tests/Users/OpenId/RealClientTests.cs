@@ -68,7 +68,7 @@ public sealed class RealClientTests(OpenIdFixture fixture, Browser browser) : IC
             await control.StandardInput.WriteAsync(JsonSerializer.Serialize(new { client_id = client.Id, client_secret = client.Secret, redirect_uri = client.Redirect, email = "ada@example.com" }));
             control.StandardInput.Close();
             var said = control.StandardError.ReadToEndAsync(Ct);
-            var issuer = await control.StandardOutput.ReadLineAsync(Ct).AsTask().WaitAsync(TimeSpan.FromSeconds(30), Ct) ?? throw new InvalidOperationException(await said);
+            var issuer = await control.StandardOutput.ReadLineAsync(Ct).AsTask().WaitAsync(TimeSpan.FromSeconds(90), Ct) ?? throw new InvalidOperationException(await said);
 
             await ShouldSignInAsync(flow, issuer, client, "ada@example.com");
         }
@@ -159,7 +159,7 @@ public sealed class RealClientTests(OpenIdFixture fixture, Browser browser) : IC
         await page.GetByLabel("Code").FillAsync(authenticator.RecoveryCodes[0]);
         await page.Keyboard.PressAsync("Enter");
 
-        await Assertions.Expect(page).ToHaveURLAsync(new Regex("[?&]code="), new() { Timeout = 30_000 });
+        await Assertions.Expect(page).ToHaveURLAsync(new Regex("[?&]code="));
         var code = QueryHelpers.ParseQuery(new Uri(page.Url).Query)["code"].ToString();
         await (await app.RedeemAsync(client, code)).JsonAsync();
         await page.CloseAsync();

@@ -35,7 +35,7 @@ public sealed class RealProviderTests(Browser browser) : IClassFixture<Browser>
             await control.StandardInput.WriteAsync(JsonSerializer.Serialize(new { client_id = "control", client_secret = secret, redirect_uri = app.Address + "/auth/upstream/control/callback", email, port }));
             control.StandardInput.Close();
             var said = control.StandardError.ReadToEndAsync(Ct);
-            _ = await control.StandardOutput.ReadLineAsync(Ct).AsTask().WaitAsync(TimeSpan.FromSeconds(30), Ct) ?? throw new InvalidOperationException(await said);
+            _ = await control.StandardOutput.ReadLineAsync(Ct).AsTask().WaitAsync(TimeSpan.FromSeconds(90), Ct) ?? throw new InvalidOperationException(await said);
             var (page, faults) = await browser.OpenAsync(app);
             await page.GotoAsync(app.Address + SignIn.Url(client, "openid email", ("prompt", "login")));
             await page.GetByRole(AriaRole.Link, new() { Name = "Continue with the control" }).ClickAsync();
@@ -47,7 +47,7 @@ public sealed class RealProviderTests(Browser browser) : IClassFixture<Browser>
 
             await Assertions.Expect(page.GetByRole(AriaRole.Heading)).ToContainTextAsync("Allow The <Shop>?");
             await page.GetByRole(AriaRole.Button, new() { Name = "Allow", Exact = true }).ClickAsync();
-            await Assertions.Expect(page).ToHaveURLAsync(new Regex($"^{Regex.Escape(client.Redirect)}.*code="), new() { Timeout = 30_000 });
+            await Assertions.Expect(page).ToHaveURLAsync(new Regex($"^{Regex.Escape(client.Redirect)}.*code="));
             Assert.DoesNotContain(faults, f => f.Contains("Content Security Policy", StringComparison.Ordinal));
             await ShouldBeAsync(app, client, page.Url, email);
             await page.CloseAsync();
