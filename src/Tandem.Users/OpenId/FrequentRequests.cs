@@ -121,7 +121,9 @@ sealed class FrequentRequests(TokenServer server, TokenGrants grants, TokenVerif
             }
         }
 
-        json.WriteString("refresh_token", refreshTokens.Write(new RefreshToken(session.Id, session.Generation, session.AccountId, said.ClientId, scope, now, now + options.RefreshTokenLifetime)));
+        // Of two exchanges of one refresh token the second gets what the first got.
+        json.WriteString("refresh_token", refreshTokens.Write(new RefreshToken(session.Id, session.Generation, session.AccountId, said.ClientId, scope, session.RotatedAt,
+            session.RotatedAt + options.RefreshTokenLifetime)));
 
         string Sign(string type, string audience, Dictionary<string, object> claims, DateTime expires) => Writer.CreateToken(new SecurityTokenDescriptor
         {

@@ -16,8 +16,9 @@ namespace Tandem.Users.Tokens;
 /// Writes refresh tokens and reads them. Only this server does: they are no JWTs but a sealed box, which takes no signature to make or to check.
 /// </summary>
 /// <remarks>
-/// <c>tdr_</c>, the id of the key in 16 characters, and in base64url: 16 random bytes, from which and the key HMAC-SHA256 makes the key of this one token; a nonce of 12 bytes; what it says,
-/// encrypted by AES-256-GCM; the tag of 16 bytes. Prefix and id of the key are authenticated too. With a key for each token a nonce drawn at random never meets itself under one key.
+/// <c>tdr_</c>, the id of the key in 16 characters, and in base64url: 16 bytes, from which and the key HMAC-SHA256 makes the key of this one token; a nonce of 12 bytes; what it says,
+/// encrypted by AES-256-GCM; the tag of 16 bytes. Prefix and id of the key are authenticated too. The 16 bytes and the nonce are themselves an HMAC of what is said, as in SIV (RFC 5297): the
+/// same is written in the same way by every process, which two tabs that refresh at once rely on, and what differs has a key of its own.
 /// </remarks>
 sealed class RefreshTokens(KeyRing keys)
 {
@@ -36,7 +37,9 @@ sealed class RefreshTokens(KeyRing keys)
         var key = keys.Now.Encryption[0];
         var said = token.ToBytes();
         var box = new byte[SaltSize + NonceSize + said.Length + TagSize];
-        RandomNumberGenerator.Fill(box.AsSpan(0, SaltSize + NonceSize));
+        Span<byte> mark = stackalloc byte[HMACSHA256.HashSizeInBytes];
+        HMACSHA256.HashData(key.Sealing, said, mark);
+        mark[..(SaltSize + NonceSize)].CopyTo(box);
         var head = Prefix + key.Id;
         using var aes = OneTime(key, box);
         aes.Encrypt(box.AsSpan(SaltSize, NonceSize), said, box.AsSpan(SaltSize + NonceSize, said.Length), box.AsSpan(^TagSize..), Encoding.ASCII.GetBytes(head));

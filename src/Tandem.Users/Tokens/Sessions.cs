@@ -102,10 +102,10 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
                 and (generation = {generation}
                     -- The same answer again for whoever was faster than the other, or never got to read it.
                     or generation = {generation + 1} and rotated_at >= {within})
-            returning account_id, scopes, coalesce(authenticated_at, created_at) as authenticated_at, methods, (select is_administrator from users_accounts where id = account_id) as is_administrator
+            returning account_id, scopes, coalesce(authenticated_at, created_at) as authenticated_at, methods, rotated_at, (select is_administrator from users_accounts where id = account_id) as is_administrator
             """, ct);
         if (row is not null)
-            return new Refresh(new Session(id, row.AccountId, generation + 1, row.IsAdministrator, row.Scopes, row.AuthenticatedAt, row.Methods), null);
+            return new Refresh(new Session(id, row.AccountId, generation + 1, row.IsAdministrator, row.Scopes, row.AuthenticatedAt, row.Methods) { RotatedAt = row.RotatedAt }, null);
         // Holds the row: what is found is what is ended.
         var replayed = await tx.FindAsync<long?>($"""
             update users_sessions set last_used_at = {now} where id = {id} and key_digest is null and ended_at is null and expires_at > {now}
@@ -197,7 +197,7 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
 
     sealed record Ended(Guid Id, long AccountId, DateTime AccessUntil, bool IsKey, string? ClientId, Guid? ParentId, bool IsParent);
 
-    sealed record Row(long AccountId, string? Scopes, DateTime AuthenticatedAt, string? Methods, bool IsAdministrator);
+    sealed record Row(long AccountId, string? Scopes, DateTime AuthenticatedAt, string? Methods, DateTime RotatedAt, bool IsAdministrator);
 
     sealed record Shown(long Id, bool IsVerified);
 
@@ -209,6 +209,9 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
 /// <param name="Methods">How, see <see cref="Tokens.Methods"/>.</param>
 sealed record Session(Guid Id, long AccountId, int Generation, bool IsAdministrator, string? Scopes, DateTime AuthenticatedAt, string? Methods)
 {
+    /// <summary>When the refresh token of this generation was first exchanged; UTC. Whoever comes with it again gets the same.</summary>
+    public DateTime RotatedAt { get; init; }
+
     /// <summary>The administrator who acts as the account; null: the person does.</summary>
     public long? ImpersonatorId { get; init; }
 
