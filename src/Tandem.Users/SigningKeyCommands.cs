@@ -72,13 +72,13 @@ static class SigningKeyCommands
     }
 
     /// <param name="Id">The <c>kid</c>.</param>
-    /// <param name="Use"><c>signs</c> all tokens, or <c>encrypts</c> those that only this server reads.</param>
+    /// <param name="Use"><c>signs</c> all tokens but the ID tokens of clients that want RS256, which <c>rs256</c> signs, or <c>encrypts</c> those that only this server reads.</param>
     /// <param name="State"><c>announced</c>, <c>current</c> or <c>old</c>: it makes nothing any more, and what it has made is still read.</param>
     /// <param name="SignsFrom">UTC.</param>
     /// <param name="RetiredAt">UTC, when the next one begins.</param>
     sealed record SigningKeyView(string Id, string Use, string State, DateTime SignsFrom, DateTime? RetiredAt)
     {
         public static SigningKeyView Of(Turn key, DateTime now) =>
-            new(key.Id, key.Purpose == Keys.Access ? "signs" : "encrypts", key.IsAnnounced(now) ? "announced" : key.IsOld(now) ? "old" : "current", key.SignsFrom, key.RetiredAt);
+            new(key.Id, key.Purpose switch { Keys.Access => "signs", Keys.Identity => "rs256", _ => "encrypts" }, key.IsAnnounced(now) ? "announced" : key.IsOld(now) ? "old" : "current", key.SignsFrom, key.RetiredAt);
     }
 }

@@ -87,6 +87,7 @@ public sealed class UsersModule : Module
         if (module.IsServed)
             module.Services.AddHostedService<KeySchedule>();
         module.Services.AddSingleton<ClientTable>();
+        module.Services.AddSingleton<IdTokenKeys>();
         module.Services.AddSingleton<ClientSessions>();
         module.Services.AddSingleton<ClientGrants>();
         module.Services.AddSingleton<Browsers>();

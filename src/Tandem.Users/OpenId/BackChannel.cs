@@ -28,10 +28,11 @@ sealed class LogoutNotices(ClientTable clients, AccessTokens tokens, BackChannel
     public async Task RunAsync(JobRun<LogoutNotice> run, CancellationToken cancellationToken)
     {
         var notice = run.Job;
-        if (await clients.FindAsync(notice.ClientId, cancellationToken) is not { BackchannelLogoutUri: { } uri })
+        if (await clients.FindAsync(notice.ClientId, cancellationToken) is not { BackchannelLogoutUri: { } uri } client)
             return;
         // The same jti for each try: a client that has had it knows it again.
-        var token = await tokens.SignAsync("logout+jwt", notice.ClientId, notice.AccountId, notice.SessionId, run.Id, clock.UtcNow(), Lifetime, new() { ["events"] = Events }, cancellationToken);
+        var token = await tokens.SignAsync("logout+jwt", client.IdTokenSignedResponseAlg, notice.ClientId, notice.AccountId, notice.SessionId, run.Id, clock.UtcNow(), Lifetime,
+            new() { ["events"] = Events }, cancellationToken);
         int status;
         try
         {

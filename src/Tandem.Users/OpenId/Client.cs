@@ -6,7 +6,8 @@ namespace Tandem.Users.OpenId;
 
 /// <summary>A program that people sign in to with their account here, or that acts for itself. Lists are separated by blanks, as in the table.</summary>
 sealed record Client(string Id, string Name, string? SecretHash, string RedirectUris, string PostLogoutRedirectUris, string GrantTypes, string Scopes, bool IsTrusted,
-    DateTime CreatedAt, bool RequirePar, string? BackchannelLogoutUri, string? RegistrationDigest = null)
+    DateTime CreatedAt, bool RequirePar, string? BackchannelLogoutUri, string? RegistrationDigest = null,
+    string IdTokenSignedResponseAlg = NewClient.Es256)
 {
     /// <summary>It cannot keep a secret: a page, an app on somebody's device.</summary>
     public bool IsPublic => SecretHash is null;

@@ -26,12 +26,13 @@ static class ClientCommands
         var trusted = new Option<bool>("--trusted") { Description = "Do not ask people whether they allow it" };
         var par = new Option<bool>("--require-par") { Description = "It sends no one to /authorize but with what POST /par gave it" };
         var logout = new Option<string?>("--backchannel-logout") { Description = "Where it is told that a session of its has ended" };
+        var alg = new Option<string?>("--id-token-alg") { Description = "What its ID tokens are signed with: ES256 (default), or RS256 for a client that knows nothing else" };
         var json = new Option<bool>("--json") { Description = "Print JSON" };
-        var command = new Command("create", "Register a client; prints its secret, once") { id, name, redirect, back, grants, scopes, isPublic, trusted, par, logout, json };
+        var command = new Command("create", "Register a client; prints its secret, once") { id, name, redirect, back, grants, scopes, isPublic, trusted, par, logout, alg, json };
         command.SetAction(async (parsed, ct) =>
         {
             var client = new NewClient(parsed.GetRequiredValue(id), parsed.GetValue(name), parsed.GetValue(redirect), parsed.GetValue(back), OrNull(parsed.GetValue(grants))?.Select(GrantOf).ToArray(),
-                OrNull(parsed.GetValue(scopes)), parsed.GetValue(isPublic), parsed.GetValue(trusted), parsed.GetValue(par), parsed.GetValue(logout));
+                OrNull(parsed.GetValue(scopes)), parsed.GetValue(isPublic), parsed.GetValue(trusted), parsed.GetValue(par), parsed.GetValue(logout), parsed.GetValue(alg));
             var faults = JsonFaults.FindInvalid(client).Concat(client.FindInvalid()).ToList();
             foreach (var (field, messages) in faults)
                 Refuse(parsed, $"{field} {string.Join("; ", messages)}");

@@ -1,6 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using System.Diagnostics.CodeAnalysis;
 using System.Text.RegularExpressions;
+using Microsoft.IdentityModel.Tokens;
 using Tandem.Core.Http;
 using Tandem.Users.Tickets;
 
@@ -17,6 +18,7 @@ namespace Tandem.Users.OpenId;
 /// <param name="IsTrusted">True: people are not asked whether they allow it, but for devices.</param>
 /// <param name="RequirePar">True: it sends no one to /authorize but with what POST /par gave it.</param>
 /// <param name="BackchannelLogoutUri">Where it is told that a session of its has ended: https, or http on 127.0.0.1, [::1] and localhost. Default: nowhere.</param>
+/// <param name="IdTokenSignedResponseAlg">What its ID tokens, and what tells it of a session's end, are signed with: ES256 or RS256. Default ES256.</param>
 public sealed partial record NewClient(
     [ClientId] string Id,
     [NotBlank, MaxLength(200)] string? Name = null,
@@ -27,13 +29,20 @@ public sealed partial record NewClient(
     bool IsPublic = false,
     bool IsTrusted = false,
     bool RequirePar = false,
-    string? BackchannelLogoutUri = null)
+    string? BackchannelLogoutUri = null,
+    string? IdTokenSignedResponseAlg = null)
 {
     internal const string Code = "authorization_code";
     internal const string Refresh = "refresh_token";
     internal const string Own = "client_credentials";
     internal const string Device = "urn:ietf:params:oauth:grant-type:device_code";
     internal const string Exchange = "urn:ietf:params:oauth:grant-type:token-exchange";
+
+    internal const string Es256 = SecurityAlgorithms.EcdsaSha256;
+    internal const string Rs256 = SecurityAlgorithms.RsaSha256;
+
+    /// <summary>What ID tokens can be signed with.</summary>
+    internal static readonly string[] Algorithms = [Es256, Rs256];
 
     static readonly string[] AllGrants = [Code, Refresh, Own, Device, Exchange];
 
@@ -49,6 +58,7 @@ public sealed partial record NewClient(
         Check("post_logout_redirect_uris", PostLogoutRedirectUris, MaxAddresses, RedirectUri.FaultOf);
         Check("grant_types", GrantTypes, AllGrants.Length, g => AllGrants.Contains(g) ? null : $"must be one of {string.Join(", ", AllGrants)}");
         Check("backchannel_logout_uri", BackchannelLogoutUri is null ? null : [BackchannelLogoutUri], 1, RedirectUri.FaultOf);
+        Check("id_token_signed_response_alg", IdTokenSignedResponseAlg is null ? null : [IdTokenSignedResponseAlg], 1, a => Algorithms.Contains(a) ? null : $"must be {string.Join(" or ", Algorithms)}");
         Check("scopes", Scopes, MaxScopes, s => ScopeForm().IsMatch(s) ? null : "must be a scope: 1 to 64 characters of ASCII without blanks, quotes and backslashes");
         if (faults.Count > 0)
             return faults;
@@ -63,6 +73,8 @@ public sealed partial record NewClient(
             faults["require_par"] = [$"is of use with {Code} alone"];
         else if (BackchannelLogoutUri is not null && !SignsPeopleIn(grants))
             faults["backchannel_logout_uri"] = [$"is of use with {Code} or {Device} alone"];
+        else if (IdTokenSignedResponseAlg == Rs256 && !SignsPeopleIn(grants))
+            faults["id_token_signed_response_alg"] = [$"is of use with {Code} or {Device} alone: nothing else gives ID tokens"];
         return faults;
 
         void Check(string field, string[]? values, int most, Func<string, string?> faultOf)
@@ -84,6 +96,7 @@ public sealed partial record NewClient(
         Scopes = Client.Words(ToClient(null, default).Scopes),
         RequirePar = RequirePar,
         BackchannelLogoutUri = BackchannelLogoutUri ?? "",
+        IdTokenSignedResponseAlg = IdTokenSignedResponseAlg ?? Es256,
     };
 
     static bool SignsPeopleIn(string[] grants) => grants.Contains(Code) || grants.Contains(Device);
@@ -95,7 +108,7 @@ public sealed partial record NewClient(
         var grants = Grants;
         var scopes = Scopes ?? (SignsPeopleIn(grants) ? ["openid", "profile", "email", "offline_access"] : []);
         return new Client(Id, Name ?? Id, secret is null ? null : Secret.Digest(secret), Join(RedirectUris ?? []), Join(PostLogoutRedirectUris ?? []), Join(grants), Join(scopes),
-            IsTrusted, now, RequirePar, BackchannelLogoutUri);
+            IsTrusted, now, RequirePar, BackchannelLogoutUri, IdTokenSignedResponseAlg: IdTokenSignedResponseAlg ?? Es256);
 
         static string Join(string[] words) => string.Join(' ', words.Distinct());
     }
@@ -140,12 +153,17 @@ public sealed record ClientChange
     [DisallowNull]
     public string? BackchannelLogoutUri { get; init; }
 
+    /// <summary>ES256 or RS256, from the next token on.</summary>
+    [DisallowNull]
+    public string? IdTokenSignedResponseAlg { get; init; }
+
     /// <exception cref="ProblemException">http/invalid (422): the client would not be one that can be registered.</exception>
     internal Client ApplyTo(Client before)
     {
         var after = new NewClient(before.Id, Name ?? before.Name, RedirectUris ?? Client.Words(before.RedirectUris), PostLogoutRedirectUris ?? Client.Words(before.PostLogoutRedirectUris),
             GrantTypes ?? Client.Words(before.GrantTypes), Scopes ?? Client.Words(before.Scopes), before.IsPublic, IsTrusted ?? before.IsTrusted,
-            RequirePar ?? before.RequirePar, BackchannelLogoutUri is null ? before.BackchannelLogoutUri : BackchannelLogoutUri.Length == 0 ? null : BackchannelLogoutUri);
+            RequirePar ?? before.RequirePar, BackchannelLogoutUri is null ? before.BackchannelLogoutUri : BackchannelLogoutUri.Length == 0 ? null : BackchannelLogoutUri,
+            IdTokenSignedResponseAlg ?? before.IdTokenSignedResponseAlg);
         return after.FindInvalid() is { Count: > 0 } faults
             ? throw new ProblemException(HttpProblems.Invalid, errors: faults)
             : after.ToClient(null, before.CreatedAt) with { SecretHash = before.SecretHash, RegistrationDigest = before.RegistrationDigest };
@@ -165,12 +183,13 @@ public sealed record ClientChange
 /// <param name="RequirePar">It sends no one to /authorize but with what POST /par gave it.</param>
 /// <param name="BackchannelLogoutUri">Where it is told that a session of its has ended; null: nowhere.</param>
 /// <param name="RegisteredItself">By POST /register: people are told that nobody here has looked at it.</param>
+/// <param name="IdTokenSignedResponseAlg">What its ID tokens are signed with: ES256 or RS256.</param>
 public sealed record ClientView(string Id, string Name, bool IsPublic, bool IsTrusted, string[] RedirectUris, string[] PostLogoutRedirectUris, string[] GrantTypes, string[] Scopes,
-    DateTime CreatedAt, bool RequirePar, string? BackchannelLogoutUri, bool RegisteredItself)
+    DateTime CreatedAt, bool RequirePar, string? BackchannelLogoutUri, bool RegisteredItself, string IdTokenSignedResponseAlg)
 {
     internal static ClientView Of(Client client) => new(client.Id, client.Name, client.IsPublic, client.IsTrusted, Client.Words(client.RedirectUris),
         Client.Words(client.PostLogoutRedirectUris), Client.Words(client.GrantTypes), Client.Words(client.Scopes), client.CreatedAt,
-        client.RequirePar, client.BackchannelLogoutUri, client.IsOwnWord);
+        client.RequirePar, client.BackchannelLogoutUri, client.IsOwnWord, client.IdTokenSignedResponseAlg);
 }
 
 /// <summary>A client that was just registered.</summary>

@@ -18,13 +18,14 @@ using static OpenIddict.Server.OpenIddictServerEvents;
 namespace Tandem.Users.OpenId;
 
 /// <summary>What clients get at /token, /introspect, /revoke and /userinfo. OpenIddict has checked code, verifier, address and signatures before.</summary>
-sealed class ClientGrants(ClientTable clients, ClientSessions sessions, UserTable users, FailedSignIns failures, IRateLimits limits, UsersOptions options, TimeProvider clock,
+sealed class ClientGrants(ClientTable clients, ClientSessions sessions, IdTokenKeys idTokenKeys, UserTable users, FailedSignIns failures, IRateLimits limits, UsersOptions options, TimeProvider clock,
     ILogger<ClientGrants> logger)
 {
     public const string SessionClaim = "sid";
     public const string GenerationClaim = "generation";
     public const string ClientClaim = "client";
     const string BrowserClaim = "browser";
+    const string ClientProperty = "tandem:client";
 
     /// <summary>Asks the client for its secret. That a person signs in by itself is no client's business; nor are the refresh tokens that come of it.</summary>
     public async ValueTask AuthenticateAsync(ValidateTokenRequestContext context)
@@ -40,6 +41,14 @@ sealed class ClientGrants(ClientTable clients, ClientSessions sessions, UserTabl
             context.Reject(Errors.InvalidClient, UserProblems.InvalidClient.Detail);
         else if (!client.MayUse(request.GrantType ?? ""))
             context.Reject(Errors.UnauthorizedClient, $"The client {client.Id} is not registered for {request.GrantType}.");
+        context.Transaction.SetProperty(ClientProperty, client);
+    }
+
+    /// <summary>Has an ID token signed as its client wants it.</summary>
+    public async ValueTask SignAsync(GenerateTokenContext context)
+    {
+        if (context.TokenType == TokenTypeIdentifiers.IdentityToken && context.Transaction.GetProperty<Client>(ClientProperty) is { } client)
+            context.SigningCredentials = await idTokenKeys.OfAsync(client, Aborted(context));
     }
 
     /// <summary>Says that it is the scope (RFC 6749, 5.2); OpenIddict would say that the refresh token is not valid.</summary>

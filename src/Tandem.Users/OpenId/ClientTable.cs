@@ -6,9 +6,10 @@ using Tandem.Users.Tokens;
 namespace Tandem.Users.OpenId;
 
 /// <summary>The clients, and what people have allowed them.</summary>
-sealed class ClientTable(Db db, Sessions sessions, AuditTrail trail)
+sealed class ClientTable(Db db, Keys keys, Sessions sessions, AuditTrail trail)
 {
-    static readonly Sql Columns = Sql.Raw("id, name, secret_hash, redirect_uris, post_logout_redirect_uris, grant_types, scopes, is_trusted, created_at, require_par, backchannel_logout_uri, registration_digest");
+    static readonly Sql Columns = Sql.Raw("id, name, secret_hash, redirect_uris, post_logout_redirect_uris, grant_types, scopes, is_trusted, created_at, require_par, backchannel_logout_uri, registration_digest, "
+        + "id_token_signed_response_alg");
 
     /// <param name="id">As a stranger sent it. PostgreSQL cannot even be asked for U+0000.</param>
     /// <param name="ct">Ends the wait.</param>
@@ -21,20 +22,35 @@ sealed class ClientTable(Db db, Sessions sessions, AuditTrail trail)
             await db.FindAsync<long>($"select count(*) from users_clients", ct));
 
     /// <returns>False, with nothing written, when the id is taken.</returns>
-    public Task<bool> AddAsync(Client c, Origin origin, CancellationToken ct) => db.InTransactionAsync(tx => AddAsync(tx, c, origin, ct), ct);
+    public async Task<bool> AddAsync(Client c, Origin origin, CancellationToken ct)
+    {
+        await PrepareAsync(c.IdTokenSignedResponseAlg, ct);
+        return await db.InTransactionAsync(tx => AddAsync(tx, c, origin, ct), ct);
+    }
 
     /// <summary>Adds a client that registers itself.</summary>
     /// <param name="most">As many of these may be; strangers fill no table without end.</param>
     /// <returns>False, with nothing written, when there are as many.</returns>
-    public Task<bool> AddOwnAsync(Client c, int most, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>
-        await tx.FindAsync<long>($"select count(*) from (select 1 from users_clients where registration_digest is not null limit {most}) as own", ct) < most && await AddAsync(tx, c, origin, ct), ct);
+    public async Task<bool> AddOwnAsync(Client c, int most, Origin origin, CancellationToken ct)
+    {
+        await PrepareAsync(c.IdTokenSignedResponseAlg, ct);
+        return await db.InTransactionAsync(async tx =>
+            await tx.FindAsync<long>($"select count(*) from (select 1 from users_clients where registration_digest is not null limit {most}) as own", ct) < most && await AddAsync(tx, c, origin, ct), ct);
+    }
+
+    /// <summary>Has the key that only such clients need published before a person signs in to one.</summary>
+    async Task PrepareAsync(string? algorithm, CancellationToken ct)
+    {
+        if (algorithm == NewClient.Rs256)
+            await keys.IdentityAsync(ct);
+    }
 
     async Task<bool> AddAsync(Transaction tx, Client c, Origin origin, CancellationToken ct)
     {
         if (await tx.ExecuteAsync($"""
             insert into users_clients ({Columns})
             values ({c.Id}, {c.Name}, {c.SecretHash}, {c.RedirectUris}, {c.PostLogoutRedirectUris}, {c.GrantTypes}, {c.Scopes}, {c.IsTrusted}, {c.CreatedAt}, {c.RequirePar},
-                {c.BackchannelLogoutUri}, {c.RegistrationDigest})
+                {c.BackchannelLogoutUri}, {c.RegistrationDigest}, {c.IdTokenSignedResponseAlg})
             on conflict (id) do nothing
             """, ct) == 0)
             return false;
@@ -46,26 +62,30 @@ sealed class ClientTable(Db db, Sessions sessions, AuditTrail trail)
     /// <summary>Changes a client. Where it may do less than before, its sessions end: their tokens say more.</summary>
     /// <returns>Null when there is no such client.</returns>
     /// <exception cref="Core.Http.ProblemException">http/invalid (422): the client would not be one that can be registered.</exception>
-    public Task<Client?> ChangeAsync(string id, ClientChange change, DateTime now, Origin origin, CancellationToken ct) => db.InTransactionAsync(async tx =>
+    public async Task<Client?> ChangeAsync(string id, ClientChange change, DateTime now, Origin origin, CancellationToken ct)
     {
-        // Holds the row: what is checked here is what is written.
-        if (await tx.FindAsync<Client>($"update users_clients set id = id where id = {id} returning {Columns}", ct) is not { } before)
-            return null;
-        var after = change.ApplyTo(before);
-        if (after == before)
-            return before;
-        await tx.ExecuteAsync($"""
-            update users_clients set name = {after.Name}, redirect_uris = {after.RedirectUris}, post_logout_redirect_uris = {after.PostLogoutRedirectUris},
-                grant_types = {after.GrantTypes}, scopes = {after.Scopes}, is_trusted = {after.IsTrusted}, require_par = {after.RequirePar},
-                backchannel_logout_uri = {after.BackchannelLogoutUri}
-            where id = {id}
-            """, ct);
-        await trail.AddAsync(tx, AuditEvents.ClientChanged, origin, null, now, id);
-        if (Client.Words(before.Scopes).Except(Client.Words(after.Scopes)).Any() || Client.Words(before.GrantTypes).Except(Client.Words(after.GrantTypes)).Any())
-            await sessions.EndAsync(tx, $"client_id = {id}", "client changed", origin, now, ct);
-        await tx.PublishAsync(new ClientChanged(id), ct);
-        return after;
-    }, ct);
+        await PrepareAsync(change.IdTokenSignedResponseAlg, ct);
+        return await db.InTransactionAsync(async tx =>
+        {
+            // Holds the row: what is checked here is what is written.
+            if (await tx.FindAsync<Client>($"update users_clients set id = id where id = {id} returning {Columns}", ct) is not { } before)
+                return null;
+            var after = change.ApplyTo(before);
+            if (after == before)
+                return before;
+            await tx.ExecuteAsync($"""
+                update users_clients set name = {after.Name}, redirect_uris = {after.RedirectUris}, post_logout_redirect_uris = {after.PostLogoutRedirectUris},
+                    grant_types = {after.GrantTypes}, scopes = {after.Scopes}, is_trusted = {after.IsTrusted}, require_par = {after.RequirePar},
+                    backchannel_logout_uri = {after.BackchannelLogoutUri}, id_token_signed_response_alg = {after.IdTokenSignedResponseAlg}
+                where id = {id}
+                """, ct);
+            await trail.AddAsync(tx, AuditEvents.ClientChanged, origin, null, now, id);
+            if (Client.Words(before.Scopes).Except(Client.Words(after.Scopes)).Any() || Client.Words(before.GrantTypes).Except(Client.Words(after.GrantTypes)).Any())
+                await sessions.EndAsync(tx, $"client_id = {id}", "client changed", origin, now, ct);
+            await tx.PublishAsync(new ClientChanged(id), ct);
+            return after;
+        }, ct);
+    }
 
     /// <summary>Removes a client and ends every session it has.</summary>
     /// <returns>False when there is no such client.</returns>

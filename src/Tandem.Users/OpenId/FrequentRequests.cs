@@ -19,7 +19,7 @@ namespace Tandem.Users.OpenId;
 /// The requests that come all the time, where there is nothing to refuse: a refresh, and /userinfo and /introspect about a good token. Everything else, whatever is missing, wrong or
 /// rare, goes to <see cref="TokenServer"/>, which gives these the same answers too: in one place it is said no, and this one only saves the way there (docs/decisions/0029-frequent-requests.md).
 /// </summary>
-sealed class FrequentRequests(TokenServer server, TokenGrants grants, TokenVerifier tokens, RefreshTokens refreshTokens, KeyRing keys, ClientTable clients, Db db, UsersOptions options, TimeProvider clock)
+sealed class FrequentRequests(TokenServer server, TokenGrants grants, TokenVerifier tokens, RefreshTokens refreshTokens, KeyRing keys, IdTokenKeys idTokenKeys, ClientTable clients, Db db, UsersOptions options, TimeProvider clock)
 {
     /// <summary>Of an ID token; OpenIddict's default.</summary>
     static readonly TimeSpan IdTokenLifetime = TimeSpan.FromMinutes(20);
@@ -67,6 +67,7 @@ sealed class FrequentRequests(TokenServer server, TokenGrants grants, TokenVerif
         if (await FormAsync(http.Request, "grant_type", "refresh_token") is not { } form || form["grant_type"] != "refresh_token"
             || await refreshTokens.ReadAsync(form["refresh_token"].ToString()) is not { } said || said.ExpiresAt <= now)
             return false;
+        SigningCredentials? forClient = null;
         if (said.ClientId is null)
         {
             // The person itself. That it has to do with no client must be true of all that was sent.
@@ -76,21 +77,22 @@ sealed class FrequentRequests(TokenServer server, TokenGrants grants, TokenVerif
         else if (!TryReadClient(http.Request, form, out var id, out var secret) || id != said.ClientId
             || await clients.FindAsync(id, ct) is not { } client || !client.Owns(secret) || !client.MayUse(NewClient.Refresh))
             return false;
+        else
+            forClient = await idTokenKeys.OfAsync(client, ct);
 
         // Of one that is worth nothing any more the token server says so, and finds it no better.
         if (await grants.RefreshAsync(said.SessionId, said.Generation, now, http) is not { } session)
             return false;
-        await AnswerAsync(http, json => WriteTokens(json, said, session, now));
+        await AnswerAsync(http, json => WriteTokens(json, said, session, forClient, now));
         return true;
     }
 
-    void WriteTokens(Utf8JsonWriter json, RefreshToken said, Session session, DateTime now)
+    /// <param name="forClient">What its ID token is signed with; null for a person itself, who gets none.</param>
+    void WriteTokens(Utf8JsonWriter json, RefreshToken said, Session session, SigningCredentials? forClient, DateTime now)
     {
         string[] scopes = said.ClientId is null ? ["offline_access", .. Client.Words(session.Scopes ?? "")] : Client.Words(session.Scopes ?? "");
         var scope = string.Join(' ', scopes);
         var audience = said.ClientId is null ? TokenServer.Audience : ClientScopes.AudienceOf(scopes, options);
-        var key = keys.Now.Signing[0];
-        var credentials = new SigningCredentials(key.SecurityKey, SecurityAlgorithms.EcdsaSha256);
         var claims = About(session);
         claims["scope"] = scope;
         claims["jti"] = Guid.NewGuid().ToString();
@@ -103,12 +105,12 @@ sealed class FrequentRequests(TokenServer server, TokenGrants grants, TokenVerif
                 claims["role"] = TokenServer.Administrator;
         }
 
-        var access = Sign("at+jwt", audience, claims, now + options.AccessTokenLifetime);
+        var access = Sign("at+jwt", audience, claims, now + options.AccessTokenLifetime, new SigningCredentials(keys.Now.Signing[0].SecurityKey, SecurityAlgorithms.EcdsaSha256));
         json.WriteString("access_token", access);
         json.WriteString("token_type", "bearer");
         json.WriteNumber("expires_in", (long)options.AccessTokenLifetime.TotalSeconds);
         // The contract has four members. A client is told what it got.
-        if (said.ClientId is { } id)
+        if (said.ClientId is { } id && forClient is not null)
         {
             json.WriteString("scope", scope);
             if (scopes.Contains("openid"))
@@ -117,7 +119,7 @@ sealed class FrequentRequests(TokenServer server, TokenGrants grants, TokenVerif
                 TellSignIn(about, session);
                 about["azp"] = id;
                 about["at_hash"] = Base64Url.EncodeToString(SHA256.HashData(Encoding.ASCII.GetBytes(access)).AsSpan(..16));
-                json.WriteString("id_token", Sign("JWT", id, about, now + IdTokenLifetime));
+                json.WriteString("id_token", Sign("JWT", id, about, now + IdTokenLifetime, forClient));
             }
         }
 
@@ -125,7 +127,7 @@ sealed class FrequentRequests(TokenServer server, TokenGrants grants, TokenVerif
         json.WriteString("refresh_token", refreshTokens.Write(new RefreshToken(session.Id, session.Generation, session.AccountId, said.ClientId, scope, session.RotatedAt,
             session.RotatedAt + options.RefreshTokenLifetime)));
 
-        string Sign(string type, string audience, Dictionary<string, object> claims, DateTime expires) => Writer.CreateToken(new SecurityTokenDescriptor
+        string Sign(string type, string audience, Dictionary<string, object> claims, DateTime expires, SigningCredentials credentials) => Writer.CreateToken(new SecurityTokenDescriptor
         {
             TokenType = type,
             Issuer = _issuer,

@@ -62,6 +62,7 @@ sealed class OpenIdServer(Authorization authorization, PushedRequests pushed, De
         On<ValidateTokenContext>(server, pushed.OpenAsync, OpenIddictServerHandlers.Protection.ValidateIdentityModelToken.Descriptor.Order - 500);
         On<GenerateTokenContext>(server, refreshTokens.WriteAsync, OpenIddictServerHandlers.Protection.GenerateIdentityModelToken.Descriptor.Order - 500);
         On<ValidateTokenContext>(server, refreshTokens.ReadAsync, OpenIddictServerHandlers.Protection.ValidateIdentityModelToken.Descriptor.Order - 500);
+        On<GenerateTokenContext>(server, grants.SignAsync, OpenIddictServerHandlers.Protection.AttachSecurityCredentials.Descriptor.Order + 500);
         On<ApplyPushedAuthorizationResponseContext>(server, c => WriteErrorAsync(c, c.Response), OrderOf<ApplyPushedAuthorizationResponseContext>());
 
         On<ValidateDeviceAuthorizationRequestContext>(server, grants.AuthenticateAsync, OpenIddictServerHandlers.Device.ValidateDeviceAuthentication.Descriptor.Order - 500);
@@ -216,6 +217,8 @@ sealed class OpenIdServer(Authorization authorization, PushedRequests pushed, De
         context.Metadata["ui_locales_supported"] = new(System.Collections.Immutable.ImmutableArray.Create<string?>(languages.Tags));
         context.Metadata["backchannel_logout_supported"] = true;
         context.Metadata["backchannel_logout_session_supported"] = true;
+        // Both, also while there is no key of RSA: the first client that asks for it has one made.
+        Set(context.IdTokenSigningAlgorithms, NewClient.Algorithms);
         Set(context.Scopes, ClientScopes.Personal);
         Set(context.Claims, [Claims.Issuer, Claims.Subject, Claims.Audience, Claims.ExpiresAt, Claims.IssuedAt, Claims.AuthenticationTime, Claims.AuthenticationMethodReference, Claims.Nonce, "sid", Claims.Name,
             Claims.Email, Claims.EmailVerified, Claims.Role, Claims.Scope]);

@@ -96,7 +96,7 @@ static class Registration
     {
         string[]? scopes = metadata.Scope is { } scope ? Client.Words(scope) : null;
         client = new NewClient(id, metadata.ClientName, metadata.RedirectUris, metadata.PostLogoutRedirectUris, metadata.GrantTypes is { Length: > 0 } grants ? grants : [NewClient.Code], scopes,
-            metadata.AuthMethod == ClientMetadata.None, IsTrusted: false, metadata.RequirePushedAuthorizationRequests, metadata.BackchannelLogoutUri);
+            metadata.AuthMethod == ClientMetadata.None, IsTrusted: false, metadata.RequirePushedAuthorizationRequests, metadata.BackchannelLogoutUri, metadata.IdTokenSignedResponseAlg);
         var wrong = metadata.Fault()
             ?? scopes?.Except(ClientScopes.Personal).Select(s => $"scope may have {string.Join(", ", ClientScopes.Personal)}; {s} is none of them.").FirstOrDefault()
             ?? metadata.GrantTypes?.Except(ClientMetadata.Grants).Select(g => $"grant_types may have {string.Join(", ", ClientMetadata.Grants)}; {g} is none of them.").FirstOrDefault();
@@ -132,7 +132,7 @@ static class Registration
 /// <param name="PostLogoutRedirectUris">As redirect_uris, for signing out.</param>
 /// <param name="BackchannelLogoutUri">Where it is told that a session of its has ended.</param>
 /// <param name="RequirePushedAuthorizationRequests">True: it sends no one to /authorize but with what POST /par gave it.</param>
-/// <param name="IdTokenSignedResponseAlg">ES256.</param>
+/// <param name="IdTokenSignedResponseAlg">What its ID tokens are signed with: ES256 (the default) or RS256.</param>
 /// <param name="SubjectType">public.</param>
 /// <param name="SoftwareStatement">Is not taken.</param>
 /// <param name="ClientId">At a change: the one of the address.</param>
@@ -154,7 +154,6 @@ public sealed record ClientMetadata(
     internal string? Fault() =>
         !Methods.Contains(AuthMethod) ? $"token_endpoint_auth_method must be one of {string.Join(", ", Methods)}."
         : ResponseTypes?.Any(t => t != "code") == true ? "response_types may have code alone."
-        : IdTokenSignedResponseAlg is not (null or "ES256") ? "id_token_signed_response_alg must be ES256."
         : SubjectType is not (null or "public") ? "subject_type must be public."
         : SoftwareStatement is not null ? "software_statement is not taken; send what it says as members."
         : null;
@@ -176,6 +175,7 @@ public sealed record ClientMetadata(
 /// <param name="PostLogoutRedirectUris">As registered.</param>
 /// <param name="BackchannelLogoutUri">As registered.</param>
 /// <param name="RequirePushedAuthorizationRequests">As registered.</param>
+/// <param name="IdTokenSignedResponseAlg">As registered.</param>
 public sealed record RegistrationView(
     string ClientId, long ClientIdIssuedAt,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? ClientSecret,
@@ -183,13 +183,13 @@ public sealed record RegistrationView(
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? RegistrationAccessToken,
     string RegistrationClientUri, string[] RedirectUris, string TokenEndpointAuthMethod, string[] GrantTypes, string[] ResponseTypes, string ClientName, string Scope, string[] PostLogoutRedirectUris,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? BackchannelLogoutUri,
-    bool RequirePushedAuthorizationRequests)
+    bool RequirePushedAuthorizationRequests, string IdTokenSignedResponseAlg)
 {
     internal static RegistrationView Of(Client client, string? method, string? secret, string? token, string address)
     {
         var grants = Client.Words(client.GrantTypes);
         return new(client.Id, new DateTimeOffset(client.CreatedAt).ToUnixTimeSeconds(), secret, 0, token, address, Client.Words(client.RedirectUris),
             client.IsPublic ? ClientMetadata.None : method ?? ClientMetadata.Basic, grants, grants.Contains(NewClient.Code) ? ["code"] : [], client.Name, client.Scopes,
-            Client.Words(client.PostLogoutRedirectUris), client.BackchannelLogoutUri, client.RequirePar);
+            Client.Words(client.PostLogoutRedirectUris), client.BackchannelLogoutUri, client.RequirePar, client.IdTokenSignedResponseAlg);
     }
 }

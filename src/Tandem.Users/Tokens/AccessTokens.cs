@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Security.Cryptography;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
 
@@ -18,11 +17,12 @@ sealed class AccessTokens(Keys keys, UsersOptions options)
         // RFC 8693, 4.1.
         if (session.ImpersonatorId is { } administrator)
             claims["act"] = new Dictionary<string, object> { ["sub"] = administrator.ToString(CultureInfo.InvariantCulture) };
-        return await SignAsync("at+jwt", TokenServer.Audience, session.AccountId, session.Id, Guid.NewGuid(), now, lifetime, claims, ct);
+        return await SignAsync("at+jwt", SecurityAlgorithms.EcdsaSha256, TokenServer.Audience, session.AccountId, session.Id, Guid.NewGuid(), now, lifetime, claims, ct);
     }
 
     /// <summary>Signs a JWT of any kind about a session.</summary>
     /// <param name="type">Its <c>typ</c>: what it can be taken for.</param>
+    /// <param name="algorithm">ES256, or RS256 for a client that wants it.</param>
     /// <param name="audience">Whom it is for.</param>
     /// <param name="accountId">Whom it is about.</param>
     /// <param name="sessionId">Which session.</param>
@@ -31,11 +31,10 @@ sealed class AccessTokens(Keys keys, UsersOptions options)
     /// <param name="lifetime">How long it is good.</param>
     /// <param name="claims">What else it says; added to.</param>
     /// <param name="ct">Ends the wait.</param>
-    public async Task<string> SignAsync(string type, string audience, long accountId, Guid sessionId, Guid id, DateTime now, TimeSpan lifetime, Dictionary<string, object> claims, CancellationToken ct)
+    public async Task<string> SignAsync(string type, string algorithm, string audience, long accountId, Guid sessionId, Guid id, DateTime now, TimeSpan lifetime, Dictionary<string, object> claims,
+        CancellationToken ct)
     {
-        var key = await keys.SigningAsync(ct);
-        using var ecdsa = ECDsa.Create();
-        ecdsa.ImportPkcs8PrivateKey(key.Secret, out _);
+        using var key = algorithm == SecurityAlgorithms.RsaSha256 ? new KnownKey(await keys.IdentityAsync(ct), Keys.Identity) : new KnownKey(await keys.SigningAsync(ct), Keys.Access);
         claims["sub"] = accountId.ToString(CultureInfo.InvariantCulture);
         claims["sid"] = sessionId.ToString();
         claims["jti"] = id.ToString();
@@ -47,7 +46,7 @@ sealed class AccessTokens(Keys keys, UsersOptions options)
             IssuedAt = now,
             Expires = now + lifetime,
             Claims = claims,
-            SigningCredentials = new SigningCredentials(new ECDsaSecurityKey(ecdsa) { KeyId = key.Id }, SecurityAlgorithms.EcdsaSha256)
+            SigningCredentials = new SigningCredentials(key.SecurityKey, algorithm)
             {
                 // The signer would otherwise be kept for the next token, with the key that is disposed here.
                 CryptoProviderFactory = new CryptoProviderFactory { CacheSignatureProviders = false },

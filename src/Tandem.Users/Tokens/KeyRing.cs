@@ -137,7 +137,7 @@ sealed class KeyRing(Db db, SessionEnds ends, TimeProvider clock) : IDisposable
 
 /// <summary>When a key makes tokens.</summary>
 /// <param name="Id">Its <c>kid</c>.</param>
-/// <param name="Purpose"><see cref="Keys.Access"/> or <see cref="Keys.Refresh"/>.</param>
+/// <param name="Purpose"><see cref="Keys.Access"/>, <see cref="Keys.Refresh"/> or <see cref="Keys.Identity"/>.</param>
 /// <param name="SignsFrom">UTC; may lie ahead.</param>
 /// <param name="RetiredAt">UTC, when the next one begins; null for the newest of its purpose.</param>
 sealed record Turn(string Id, string Purpose, DateTime SignsFrom, DateTime? RetiredAt)
@@ -160,6 +160,7 @@ sealed class KeySet
         Until = keys.Where(k => k.Turn.IsAnnounced(now)).Select(k => k.Turn.SignsFrom).DefaultIfEmpty(DateTime.MaxValue).Min();
         Signing = Of(Keys.Access);
         Encryption = Of(Keys.Refresh);
+        Identity = Of(Keys.Identity);
 
         // The one that makes tokens first; then those that will, then those that did.
         KnownKey[] Of(string purpose) =>
@@ -176,6 +177,9 @@ sealed class KeySet
 
     /// <summary>The first one encrypts, all of them decrypt.</summary>
     public IReadOnlyList<KnownKey> Encryption { get; }
+
+    /// <summary>As <see cref="Signing"/>, for ID tokens of RS256; empty until a client wants them.</summary>
+    public IReadOnlyList<KnownKey> Identity { get; }
 
     public IReadOnlyCollection<(Turn Turn, KnownKey Key)> All => _keys.Values;
 
@@ -198,6 +202,15 @@ sealed class KnownKey : IDisposable
     public KnownKey(StoredKey stored, string purpose)
     {
         Id = stored.Id;
+        if (purpose == Keys.Identity)
+        {
+            using var rsa = RSA.Create();
+            rsa.ImportPkcs8PrivateKey(stored.Secret, out _);
+            // Its numbers and not itself: whoever signs at the same time makes an instance of his own.
+            SecurityKey = new RsaSecurityKey(rsa.ExportParameters(includePrivateParameters: true)) { KeyId = Id, CryptoProviderFactory = new CryptoProviderFactory() };
+            return;
+        }
+
         if (purpose != Keys.Access)
         {
             SecurityKey = new SymmetricSecurityKey(stored.Secret) { KeyId = Id };
@@ -214,7 +227,7 @@ sealed class KnownKey : IDisposable
 
     public string Id { get; }
 
-    /// <summary>Null for one that encrypts.</summary>
+    /// <summary>Of one that signs access tokens; null for the others.</summary>
     public VerificationKey? Verification { get; }
 
     /// <summary>For <see cref="RefreshTokens"/>; null for one that signs.</summary>

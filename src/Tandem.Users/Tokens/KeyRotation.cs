@@ -28,8 +28,6 @@ sealed class KeyRotation(Db db, Keys keys, KeyRing ring, SecondStep secondStep, 
 
     const int MaxTries = 20;
 
-    static readonly string[] Purposes = [Keys.Access, Keys.Refresh];
-
     DateTime _cleaned = DateTime.MinValue;
 
     /// <summary>All keys, without their secrets: those that sign first, of each purpose the newest first.</summary>
@@ -50,17 +48,19 @@ sealed class KeyRotation(Db db, Keys keys, KeyRing ring, SecondStep secondStep, 
         await keys.EncryptionAsync(ct);
         var now = clock.UtcNow();
         var from = atOnce ? now : now + Notice;
-        var fresh = Purposes.ToDictionary(p => p, Keys.New);
+        // Made outside of the transaction, which an RSA key would hold up, and only where there is one to be replaced.
+        var fresh = (await ListAsync(ct)).Where(k => k.RetiredAt is null && isDue(k)).ToDictionary(k => k.Purpose, k => Keys.New(k.Purpose));
         var next = await db.InTransactionAsync(async tx =>
         {
             List<Turn> next = [];
             foreach (var newest in await tx.ListAsync<Turn>(Sql.Raw("select id, purpose, signs_from, retired_at from users_signing_keys where retired_at is null order by purpose"), ct))
                 if (newest.IsAnnounced(now) && atOnce && isDue(newest))
                     next.Add(await BeginAsync(tx, newest, now, ct));
-                else if (!newest.IsAnnounced(now) && isDue(newest))
+                // The first of a purpose that came meanwhile is new enough.
+                else if (!newest.IsAnnounced(now) && isDue(newest) && fresh.TryGetValue(newest.Purpose, out var key))
                 {
                     await tx.ExecuteAsync($"update users_signing_keys set retired_at = {from} where id = {newest.Id}", ct);
-                    next.Add(await InsertAsync(tx, fresh[newest.Purpose], newest.Purpose, now, from, ct));
+                    next.Add(await InsertAsync(tx, key, newest.Purpose, now, from, ct));
                 }
 
             if (next.Count > 0)

@@ -8,8 +8,9 @@ using Tandem.Core.Data;
 namespace Tandem.Users.Tokens;
 
 /// <summary>
-/// The keys tokens are made with: of each pair one for the signature of all tokens (ECDSA on P-256), one for the encryption of those that only this
-/// server reads, refresh tokens and codes (256 bits). They live in the database, so that every process has the same, and are made on the first use.
+/// The keys tokens are made with: one for the signature of tokens (ECDSA on P-256), one for the encryption of those that only this server reads, refresh
+/// tokens and codes (256 bits), and where a client wants RS256, one for the signature of its ID tokens (RSA, 2048 bits). They live in the database, so that
+/// every process has the same, and are made on the first use.
 /// <see cref="KeyRotation"/> replaces them, <see cref="KeyRing"/> holds them for checking.
 /// </summary>
 sealed class Keys(Db db, TimeProvider clock, ILogger<Keys> logger)
@@ -20,11 +21,20 @@ sealed class Keys(Db db, TimeProvider clock, ILogger<Keys> logger)
     /// <summary>Encrypts.</summary>
     public const string Refresh = "refresh";
 
+    /// <summary>Signs the ID tokens of clients that want RS256. There is none before the first of them comes.</summary>
+    public const string Identity = "identity";
+
+    // What RFC 7518, 3.3 asks for at least; a key lives for months, and each bit more is paid for with every signature.
+    const int RsaBits = 2048;
+
     const int NonceSize = 12;
     const int TagSize = 16;
 
     /// <summary>The key new tokens are signed with.</summary>
     public Task<StoredKey> SigningAsync(CancellationToken ct) => CurrentAsync(Access, ct);
+
+    /// <summary>The key that new ID tokens of RS256 are signed with.</summary>
+    public Task<StoredKey> IdentityAsync(CancellationToken ct) => CurrentAsync(Identity, ct);
 
     /// <summary>The key new refresh tokens are encrypted with.</summary>
     public Task<StoredKey> EncryptionAsync(CancellationToken ct) => CurrentAsync(Refresh, ct);
@@ -98,7 +108,12 @@ sealed class Keys(Db db, TimeProvider clock, ILogger<Keys> logger)
     }
 
     /// <summary>A key that is stored nowhere yet.</summary>
-    public static StoredKey New(string purpose) => new(Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(12)), purpose == Access ? NewSigningKey() : RandomNumberGenerator.GetBytes(32));
+    public static StoredKey New(string purpose) => new(Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(12)), purpose switch
+    {
+        Access => Pkcs8Of(ECDsa.Create(ECCurve.NamedCurves.nistP256)),
+        Identity => Pkcs8Of(RSA.Create(RsaBits)),
+        _ => RandomNumberGenerator.GetBytes(32),
+    });
 
     /// <summary>Stores a key behind the last one; changes no row when that has not been retired.</summary>
     public static Sql Insert(StoredKey key, string purpose, DateTime now, DateTime signsFrom) => $"""
@@ -106,10 +121,10 @@ sealed class Keys(Db db, TimeProvider clock, ILogger<Keys> logger)
         on conflict (purpose) where retired_at is null do nothing
         """;
 
-    static byte[] NewSigningKey()
+    static byte[] Pkcs8Of(AsymmetricAlgorithm fresh)
     {
-        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        return key.ExportPkcs8PrivateKey();
+        using (fresh)
+            return fresh.ExportPkcs8PrivateKey();
     }
 }
 

@@ -154,6 +154,7 @@ sealed class TokenServer(KeyRing keys, TokenGrants grants, OpenIdServer openId, 
         var now = keys.Now;
         server.SigningCredentials.Clear();
         server.SigningCredentials.AddRange(now.Signing.Select(k => new SigningCredentials(k.SecurityKey, SecurityAlgorithms.EcdsaSha256)));
+        server.SigningCredentials.AddRange(now.Identity.Select(k => new SigningCredentials(k.SecurityKey, SecurityAlgorithms.RsaSha256)));
         server.EncryptionCredentials.Clear();
         server.EncryptionCredentials.AddRange(now.Encryption.Select(k => new EncryptingCredentials(k.SecurityKey, SecurityAlgorithms.Aes256KW, SecurityAlgorithms.Aes256CbcHmacSha512)));
     }

@@ -22,18 +22,20 @@ public sealed class BackChannelTests
 
     [Theory]
     [InlineData("logout")]
+    [InlineData("logout", "RS256")]
     [InlineData("everywhere")]
     [InlineData("deactivated")]
     [InlineData("deleted")]
     [InlineData("password")]
     [InlineData("revoked")]
-    public async Task However_a_session_ends_its_client_is_told(string how)
+    public async Task However_a_session_ends_its_client_is_told(string how, string algorithm = "ES256")
     {
         await using var app = await StartAsync();
         await using var receiver = await Receiver.StartAsync();
         var client = await ClientAsync(app, receiver.Address);
         var silent = await app.ClientAsync();
         using var admin = await app.AdministratorAsync();
+        await (await admin.Http.PatchAsJsonAsync($"/clients/{client.Id}", new { id_token_signed_response_alg = algorithm }, Ct)).JsonAsync();
         using var person = await app.PersonAsync();
         using var browser = new TestBrowser(app);
         var tokens = await app.SignInAsync(client, person.Email, browser);
@@ -75,7 +77,7 @@ public sealed class BackChannelTests
             ValidAudience = client.Id,
             IssuerSigningKeys = keys.GetSigningKeys(),
             ValidTypes = ["logout+jwt"],
-            ValidAlgorithms = ["ES256"],
+            ValidAlgorithms = [algorithm],
         });
         Assert.True(valid.IsValid, valid.Exception?.ToString());
         var said = new JsonWebToken(token);

@@ -27,7 +27,7 @@ public sealed class RegistrationTests(RegistrationTests.Open fixture) : IClassFi
         var client = await answer.JsonAsync(201);
         Assert.True(answer.Headers.CacheControl!.NoStore);
         Assert.Equal(["client_id", "client_id_issued_at", "client_secret", "client_secret_expires_at", "registration_access_token", "registration_client_uri", "redirect_uris", "token_endpoint_auth_method",
-            "grant_types", "response_types", "client_name", "scope", "post_logout_redirect_uris", "require_pushed_authorization_requests"], client.EnumerateObject().Select(p => p.Name));
+            "grant_types", "response_types", "client_name", "scope", "post_logout_redirect_uris", "require_pushed_authorization_requests", "id_token_signed_response_alg"], client.EnumerateObject().Select(p => p.Name));
         Assert.Equal(("client_secret_basic", "authorization_code", "code", "openid profile email offline_access"), (client.GetProperty("token_endpoint_auth_method").GetString(),
             client.GetProperty("grant_types")[0].GetString(), client.GetProperty("response_types")[0].GetString(), client.GetProperty("scope").GetString()));
         var shop = new TestClient(client.GetProperty("client_id").GetString()!, client.GetProperty("client_secret").GetString(), OpenIdClients.Callback);
@@ -84,7 +84,8 @@ public sealed class RegistrationTests(RegistrationTests.Open fixture) : IClassFi
         { """{"redirect_uris":["https://a.example/"],"scope":"openid users:write"}""", "invalid_client_metadata", "users:write" },
         { """{"redirect_uris":["https://a.example/"],"token_endpoint_auth_method":"private_key_jwt"}""", "invalid_client_metadata", "token_endpoint_auth_method" },
         { """{"redirect_uris":["https://a.example/"],"software_statement":"e30.e30."}""", "invalid_client_metadata", "software_statement" },
-        { """{"redirect_uris":["https://a.example/"],"id_token_signed_response_alg":"none"}""", "invalid_client_metadata", "ES256" },
+        { """{"redirect_uris":["https://a.example/"],"id_token_signed_response_alg":"none"}""", "invalid_client_metadata", "id_token_signed_response_alg must be ES256 or RS256" },
+        { """{"redirect_uris":["https://a.example/"],"id_token_signed_response_alg":"PS256"}""", "invalid_client_metadata", "id_token_signed_response_alg must be ES256 or RS256" },
         { """{"redirect_uris":["https://a.example/"],"client_name":"   "}""", "invalid_client_metadata", "client_name" },
         { """{"redirect_uris":["https://a.example/"],"backchannel_logout_uri":"ftp://a"}""", "invalid_client_metadata", "backchannel_logout_uri" },
     };
