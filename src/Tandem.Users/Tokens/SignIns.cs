@@ -3,6 +3,7 @@ using Tandem.Core;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.Look;
 using Tandem.Users.Passkeys;
 using Tandem.Users.SecondSteps;
 using Tandem.Users.Tickets;
@@ -94,7 +95,7 @@ sealed class SignIns(Db db, UserTable users, Ownership ownership, Passwords pass
         if (await sessions.SignInAsync(new Proof(account, Methods.Upstream + provider), ClientAddress.Of(http), origin, clock.UtcNow(), http.RequestAborted) is var signIn && signIn != Nothing)
             return signIn;
         failures.Add(account, origin, "not active");
-        throw new ProblemException(UserProblems.InvalidGrant, "The account is not active.");
+        throw new ProblemException(UserProblems.InvalidGrant, Language.Of(http).Say("upstream.not-active"));
     }
 
     /// <summary>Goes on with a sign-in that waits for its second step.</summary>

@@ -61,7 +61,7 @@ sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers 
     /// <summary>Takes a browser that comes back from a provider.</summary>
     public async Task<IResult> ReturnAsync(HttpContext http, string name)
     {
-        var (ct, address, origin, answer) = (http.RequestAborted, ClientAddress.Of(http), Origin.Of(http), http.Request.Query);
+        var (ct, t, address, origin, answer) = (http.RequestAborted, Language.Of(http), ClientAddress.Of(http), Origin.Of(http), http.Request.Query);
         if (providers.Find(name) is not { } provider)
             return Refuse(http, Problem.Of(UserProblems.UpstreamNotFound), null);
         await signInLimits.RefuseExhaustedAsync(address, http.Response);
@@ -70,7 +70,7 @@ sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers 
         {
             await signInLimits.FailedAsync(address);
             failures.Add(null, origin, $"by upstream {name}: unknown state");
-            return Refuse(http, Problem.Of(UserProblems.UpstreamRefused, Language.Of(http).Say("upstream.unknown")), null);
+            return Refuse(http, Problem.Of(UserProblems.UpstreamRefused, t.Say("upstream.unknown")), null);
         }
 
         try
@@ -78,12 +78,11 @@ sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers 
             var identity = await provider.TakeAsync(answer, CallbackOf(http, name), begun.Nonce, begun.Verifier, ct);
             if (begun is { AccountId: { } owner, SessionId: { } asking })
             {
-                var email = await logins.LinkAsync(owner, asking, provider, identity, origin, ct);
-                var t = Language.Of(http);
+                var email = await logins.LinkAsync(owner, asking, provider, identity, t, origin, ct);
                 return Page(200, t.Say("upstream.added-title", ("provider", TitleOf(provider))), $"<p>{t.Html("upstream.added-text", ("email", Strong(email)))}</p>");
             }
 
-            var account = await logins.EnterAsync(provider, identity, origin, ct);
+            var account = await logins.EnterAsync(provider, identity, t, origin, ct);
             var signIn = await signIns.ByUpstreamAsync(account, name, http);
             if (signIn.IsUnverified)
                 return Refuse(http, Problem.Of(UserProblems.EmailNotVerified), begun.ReturnTo);
@@ -130,7 +129,7 @@ sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers 
     IResult Refuse(HttpContext http, Provider provider, UpstreamException e, string? to)
     {
         logger.UpstreamFailed(provider.Name, e.Reason, e.Detail, e.InnerException?.Message);
-        var said = Language.Of(http).Say(e.IsRefused ? "upstream.refused" : "upstream.unavailable", ("provider", TitleOf(provider)), ("reason", e.Reason));
+        var said = Language.Of(http).Say(e.IsRefused ? "upstream.refused" : "upstream.unavailable", ("provider", TitleOf(provider)), ("reason", e.Say(Language.Of(http))));
         return Refuse(http, Problem.Of(e.IsRefused ? UserProblems.UpstreamRefused : UserProblems.UpstreamUnavailable, said), to);
     }
 
