@@ -62,10 +62,10 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
 
     /// <returns>Where a browser is sent to.</returns>
     /// <exception cref="UpstreamException">The provider cannot be reached, or its configuration is not right.</exception>
-    public async Task<string> AddressAsync(string redirectUri, string state, string nonce, string verifier, CancellationToken ct)
+    public async Task<string> AddressAsync(string redirectUri, string state, Begun begun, Demand demand, CancellationToken ct)
     {
         var configuration = await DiscoverAsync(false, ct);
-        var challenge = Base64Url.EncodeToString(SHA256.HashData(Encoding.ASCII.GetBytes(verifier)));
+        var challenge = Base64Url.EncodeToString(SHA256.HashData(Encoding.ASCII.GetBytes(begun.Verifier)));
         return QueryHelpers.AddQueryString(configuration.AuthorizationEndpoint, new Dictionary<string, string?>
         {
             ["response_type"] = "code",
@@ -73,19 +73,22 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
             ["redirect_uri"] = redirectUri,
             ["scope"] = options.Scopes,
             ["state"] = state,
-            ["nonce"] = nonce,
+            ["nonce"] = begun.Nonce,
             ["code_challenge"] = challenge,
             ["code_challenge_method"] = "S256",
+            ["prompt"] = demand.Prompt,
+            ["max_age"] = demand.MaxAge?.ToString(CultureInfo.InvariantCulture),
+            ["login_hint"] = demand.LoginHint,
+            ["ui_locales"] = demand.UiLocales,
         });
     }
 
     /// <summary>Takes the answer that a browser brings from the provider.</summary>
     /// <param name="answer">The parameters of the address that it came to. That its state is right was looked at before.</param>
     /// <param name="redirectUri">That address, as the provider was told it.</param>
-    /// <param name="nonce">Of the request.</param>
-    /// <param name="verifier">Of the request.</param>
+    /// <param name="begun">What was kept of the request.</param>
     /// <exception cref="UpstreamException">Something of it is not right.</exception>
-    public async Task<Identity> TakeAsync(IQueryCollection answer, string redirectUri, string nonce, string verifier, CancellationToken ct)
+    public async Task<Identity> TakeAsync(IQueryCollection answer, string redirectUri, Begun begun, CancellationToken ct)
     {
         var configuration = await DiscoverAsync(false, ct);
         // RFC 9207, 2.4: before anything else of the answer is used. An answer of another provider leads nowhere, and its code to nobody.
@@ -96,15 +99,21 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
         if (answer["code"].ToString() is not { Length: > 0 and <= 4096 } code)
             throw UpstreamException.Refused("no-code");
 
-        using var tokens = await ExchangeAsync(configuration, code, redirectUri, verifier, ct);
+        using var tokens = await ExchangeAsync(configuration, code, redirectUri, begun.Verifier, ct);
         if (TextOf(tokens.RootElement, "id_token") is not { } idToken)
             throw UpstreamException.Refused("no-token");
         var accessToken = TextOf(tokens.RootElement, "access_token");
-        using var claims = await CheckAsync(configuration, idToken, accessToken, nonce, ct);
+        using var claims = await CheckAsync(configuration, idToken, accessToken, begun.Nonce, ct);
         var subject = TextOf(claims.RootElement, "sub");
         // OpenID Connect Core, 2: at most 255 characters of ASCII.
         if (subject is not { Length: > 0 and <= 255 } || subject.Any(c => c is < ' ' or > '~'))
             throw UpstreamException.Refused("no-subject");
+        var signedInAt = TimeOf(claims.RootElement, "auth_time");
+        // 3.1.2.1: with max_age the token has to say it. Who was asked by prompt alone need not, but what it says counts.
+        if (signedInAt is null && begun.NeedsAuthTime)
+            throw UpstreamException.Refused("no-time");
+        if (signedInAt < begun.FreshSince - Skew)
+            throw UpstreamException.Refused("signed-in-before");
         // Many keep what they know of a person out of the ID token where there is an access token.
         if (TextOf(claims.RootElement, "email") is null && accessToken is not null && configuration.UserInfoEndpoint is { Length: > 0 } place)
         {
@@ -112,10 +121,10 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
             // 5.3.2: it may be about somebody else.
             if (TextOf(person.RootElement, "sub") != subject)
                 throw UpstreamException.Refused("other-person");
-            return Identity.Of(subject, person.RootElement);
+            return Identity.Of(subject, person.RootElement, signedInAt);
         }
 
-        return Identity.Of(subject, claims.RootElement);
+        return Identity.Of(subject, claims.RootElement, signedInAt);
     }
 
     async Task<JsonDocument> ExchangeAsync(OpenIdConnectConfiguration configuration, string code, string redirectUri, string verifier, CancellationToken ct)
@@ -297,6 +306,10 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
 
     internal static string? TextOf(JsonElement json, string member) => json.TryGetProperty(member, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 
+    /// <returns>UTC; null where it is no time of seconds since 1970.</returns>
+    static DateTime? TimeOf(JsonElement json, string member) =>
+        json.TryGetProperty(member, out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var seconds) && seconds is >= 0 and < 253_402_300_800 ? DateTime.UnixEpoch.AddSeconds(Math.Floor(seconds)) : null;
+
     static string FormEncode(string text) => Uri.EscapeDataString(text).Replace("%20", "+", StringComparison.Ordinal);
 
     /// <summary>What a stranger wrote, fit for a line of the log.</summary>
@@ -308,9 +321,10 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
 /// <param name="Email">Null where the provider says none, or none that mail could be sent to.</param>
 /// <param name="IsEmailVerified">The provider says that the mailbox is the person's own.</param>
 /// <param name="Name">1 to 200 characters; null where the provider says none.</param>
-sealed record Identity(string Subject, string? Email, bool IsEmailVerified, string? Name)
+/// <param name="SignedInAt">When the person has last shown there who he is, UTC; null where the provider does not say it.</param>
+sealed record Identity(string Subject, string? Email, bool IsEmailVerified, string? Name, DateTime? SignedInAt)
 {
-    public static Identity Of(string subject, JsonElement claims)
+    public static Identity Of(string subject, JsonElement claims, DateTime? signedInAt)
     {
         var email = Provider.TextOf(claims, "email");
         if (email is not { Length: <= 254 } || !new EmailAttribute().IsValid(email))
@@ -320,7 +334,7 @@ sealed record Identity(string Subject, string? Email, bool IsEmailVerified, stri
         var name = Provider.TextOf(claims, "name") is { } said && new NotBlankAttribute().IsValid(said) && !said.Contains('\0') ? said : null;
         if (name?.Length > 200)
             name = name[..(char.IsHighSurrogate(name[199]) ? 199 : 200)];
-        return new Identity(subject, email, email is not null && isVerified, name);
+        return new Identity(subject, email, email is not null && isVerified, name, signedInAt);
     }
 }
 

@@ -30,15 +30,15 @@ sealed class UpstreamLogins(Db db, Keys keys, UserTable users, Ownership ownersh
     {
         var expires = clock.UtcNow() + RequestLifetime;
         return db.ExecuteAsync($"""
-            insert into users_upstream_requests (digest, provider, browser_digest, nonce, verifier, return_to, account_id, session_id, expires_at)
-            values ({Secret.Digest(state)}, {begun.Provider}, {begun.BrowserDigest}, {begun.Nonce}, {begun.Verifier}, {begun.ReturnTo}, {begun.AccountId}, {begun.SessionId}, {expires})
+            insert into users_upstream_requests (digest, provider, browser_digest, nonce, verifier, return_to, account_id, session_id, expires_at, fresh_since, needs_auth_time)
+            values ({Secret.Digest(state)}, {begun.Provider}, {begun.BrowserDigest}, {begun.Nonce}, {begun.Verifier}, {begun.ReturnTo}, {begun.AccountId}, {begun.SessionId}, {expires}, {begun.FreshSince}, {begun.NeedsAuthTime})
             """, ct);
     }
 
     /// <summary>Takes what was kept, once: for the browser it was kept for, and the provider that it was sent to.</summary>
     public async Task<Begun?> TakeAsync(string state, string provider, string browserDigest, CancellationToken ct) => await db.InTransactionAsync(tx => tx.FindAsync<Begun>($"""
         delete from users_upstream_requests where digest = {Secret.Digest(state)} and provider = {provider} and browser_digest = {browserDigest} and expires_at > {clock.UtcNow()}
-        returning provider, browser_digest, nonce, verifier, return_to, account_id, session_id
+        returning provider, browser_digest, nonce, verifier, return_to, account_id, session_id, fresh_since, needs_auth_time
         """, CancellationToken.None), ct);
 
     /// <summary>Forgets browsers that did not come back, a bounded number at a time.</summary>
@@ -201,7 +201,9 @@ sealed class UpstreamLogins(Db db, Keys keys, UserTable users, Ownership ownersh
 /// <param name="ReturnTo">Where it goes on once it is signed in: an address of this server, without the slash in front.</param>
 /// <param name="AccountId">To which the login is added; null: it signs in.</param>
 /// <param name="SessionId">That asked for it.</param>
-sealed record Begun(string Provider, string BrowserDigest, string Nonce, string Verifier, string? ReturnTo, long? AccountId, Guid? SessionId);
+/// <param name="FreshSince">The person must not have signed in there before that; null: it may be as long ago as it is.</param>
+/// <param name="NeedsAuthTime">The provider has to say when that was.</param>
+sealed record Begun(string Provider, string BrowserDigest, string Nonce, string Verifier, string? ReturnTo, long? AccountId, Guid? SessionId, DateTime? FreshSince = null, bool NeedsAuthTime = false);
 
 /// <summary>A row.</summary>
 sealed record UpstreamLogin(Guid Id, string Issuer, string? Email, DateTime CreatedAt, DateTime? LastUsedAt);

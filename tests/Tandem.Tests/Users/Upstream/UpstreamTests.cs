@@ -17,7 +17,7 @@ public sealed class UpstreamTests
     static Task<TestApp> StartAsync(TestProvider provider, params string[] settings) => OpenIdFixture.StartAsync(null, [.. provider.Settings("elsewhere", ("Title", "<Elsewhere>")), .. settings]);
 
     /// <summary>What the client learns: the claims of its ID token, and with <paramref name="asks"/> those of userinfo.</summary>
-    static async Task<JsonElement> ClaimsAsync(TestApp app, TestClient client, TestPage answer, bool asks = false)
+    internal static async Task<JsonElement> ClaimsAsync(TestApp app, TestClient client, TestPage answer, bool asks = false)
     {
         var tokens = await (await app.RedeemAsync(client, answer.Answer["code"])).JsonAsync();
         if (asks)
