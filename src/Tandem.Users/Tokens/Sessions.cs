@@ -40,7 +40,7 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
                 return new SignIn(null, null, false);
             if (!account.IsVerified && options.Verification(mail) == EmailVerification.Required)
                 return new SignIn(null, null, true);
-            if (proof.Methods != Methods.Passkey && await tx.FindAsync<long>($"select count(*) from users_totp where account_id = {account.Id} and confirmed_at is not null", ct) > 0)
+            if (!Methods.AreSeveral(proof.Methods) && await tx.FindAsync<long>($"select count(*) from users_totp where account_id = {account.Id} and confirmed_at is not null", ct) > 0)
             {
                 await TicketTable.WaitAsync(tx, account.Id, handle, proof.Methods, now, now + options.CodeLifetime);
                 return new SignIn(null, handle, false);
@@ -248,13 +248,19 @@ static class Methods
     /// <summary>Has the device, and whatever opens it: the second step is in it.</summary>
     public const string Passkey = "passkey";
 
-    /// <summary>A login at another provider, whose name follows. How it was shown there is not known here: it is one step.</summary>
+    /// <summary>A login at another provider, whose name follows. How it was shown there is not known here: it is one step, unless <see cref="Several"/> follows.</summary>
     public const string Upstream = "upstream:";
+
+    /// <summary>Were more than one thing, on the word of a provider that is trusted with that.</summary>
+    public const string Several = "mfa";
 
     public static string Add(string? first, string second) => $"{first} {second}".Trim();
 
     /// <summary>What the claim says: two are more than one. A passkey is the possession of a key, and its person's finger, face or PIN.</summary>
-    public static string[] Claim(string methods) => methods == Passkey ? ["pop", "user", "mfa"] : methods.Split(' ') is { Length: > 1 } several ? [.. several, "mfa"] : [methods];
+    public static string[] Claim(string methods) => methods == Passkey ? ["pop", "user", Several] : methods.Split(' ') is { Length: > 1 } several ? [.. several.Where(m => m != Several), Several] : [methods];
+
+    /// <summary>No second step is asked for after that.</summary>
+    public static bool AreSeveral(string methods) => Claim(methods).Contains(Several);
 }
 
 /// <summary>A session as its owner is shown it.</summary>

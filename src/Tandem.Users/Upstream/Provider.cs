@@ -114,6 +114,7 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
             throw UpstreamException.Refused("no-time");
         if (signedInAt < begun.FreshSince - Skew)
             throw UpstreamException.Refused("signed-in-before");
+        var hasTwoSteps = claims.RootElement.TryGetProperty("amr", out var methods) && methods.ValueKind == JsonValueKind.Array && methods.EnumerateArray().Any(m => m.ValueKind == JsonValueKind.String && m.ValueEquals("mfa"));
         // Many keep what they know of a person out of the ID token where there is an access token.
         if (TextOf(claims.RootElement, "email") is null && accessToken is not null && configuration.UserInfoEndpoint is { Length: > 0 } place)
         {
@@ -121,10 +122,10 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
             // 5.3.2: it may be about somebody else.
             if (TextOf(person.RootElement, "sub") != subject)
                 throw UpstreamException.Refused("other-person");
-            return Identity.Of(subject, person.RootElement, signedInAt);
+            return Identity.Of(subject, person.RootElement, signedInAt, hasTwoSteps);
         }
 
-        return Identity.Of(subject, claims.RootElement, signedInAt);
+        return Identity.Of(subject, claims.RootElement, signedInAt, hasTwoSteps);
     }
 
     async Task<JsonDocument> ExchangeAsync(OpenIdConnectConfiguration configuration, string code, string redirectUri, string verifier, CancellationToken ct)
@@ -322,9 +323,10 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
 /// <param name="IsEmailVerified">The provider says that the mailbox is the person's own.</param>
 /// <param name="Name">1 to 200 characters; null where the provider says none.</param>
 /// <param name="SignedInAt">When the person has last shown there who he is, UTC; null where the provider does not say it.</param>
-sealed record Identity(string Subject, string? Email, bool IsEmailVerified, string? Name, DateTime? SignedInAt)
+/// <param name="HasTwoSteps">The provider says that the person has shown there more than one thing.</param>
+sealed record Identity(string Subject, string? Email, bool IsEmailVerified, string? Name, DateTime? SignedInAt, bool HasTwoSteps)
 {
-    public static Identity Of(string subject, JsonElement claims, DateTime? signedInAt)
+    public static Identity Of(string subject, JsonElement claims, DateTime? signedInAt, bool hasTwoSteps)
     {
         var email = Provider.TextOf(claims, "email");
         if (email is not { Length: <= 254 } || !new EmailAttribute().IsValid(email))
@@ -334,7 +336,7 @@ sealed record Identity(string Subject, string? Email, bool IsEmailVerified, stri
         var name = Provider.TextOf(claims, "name") is { } said && new NotBlankAttribute().IsValid(said) && !said.Contains('\0') ? said : null;
         if (name?.Length > 200)
             name = name[..(char.IsHighSurrogate(name[199]) ? 199 : 200)];
-        return new Identity(subject, email, email is not null && isVerified, name, signedInAt);
+        return new Identity(subject, email, email is not null && isVerified, name, signedInAt, hasTwoSteps);
     }
 }
 

@@ -88,7 +88,7 @@ sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers 
             }
 
             var account = await logins.EnterAsync(provider, identity, t, origin, ct);
-            var signIn = await signIns.ByUpstreamAsync(account, name, identity.SignedInAt, http);
+            var signIn = await signIns.ByUpstreamAsync(account, name, identity.SignedInAt, provider.Options.TrustSecondStep && identity.HasTwoSteps, http);
             if (signIn.IsUnverified)
                 return Refuse(http, Problem.Of(UserProblems.EmailNotVerified), begun.ReturnTo);
             // Its page is shown where the sign-in goes on: the client's request is checked there first.
