@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Security.Claims;
 using Microsoft.AspNetCore;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.WebUtilities;
 using OpenIddict.Abstractions;
 using OpenIddict.Server;
 using Tandem.Core;
@@ -21,6 +22,7 @@ namespace Tandem.Users.OpenId;
 sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers browsers, SignInPages pages, PushedRequests pushed, UserTable users, Languages languages, TimeProvider clock)
 {
     const string ClientProperty = "tandem:client";
+    const string Page = "authorize?";
 
     /// <summary>The fields of our own forms. OpenIddict never sees them.</summary>
     static readonly string[] OwnFields = ["form_token", "action", .. SignInPages.Fields];
@@ -226,9 +228,14 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
                 yield return KeyValuePair.Create(name, value);
     }
 
-    /// <summary>The request for somebody who comes back signed in: what asked for that is done by then.</summary>
-    static string QueryOf(OpenIddictRequest request) => QueryString.Create(PartsOf(request).Where(p => p.Key != Parameters.MaxAge)
-        .Select(p => KeyValuePair.Create(p.Key, p.Key == Parameters.Prompt ? WithoutSignIn(p.Value) : p.Value)).Where(p => p.Value is not null)).Value ?? "";
+    static string QueryOf(OpenIddictRequest request) => QueryString.Create(PartsOf(request).Select(p => KeyValuePair.Create(p.Key, (string?)p.Value))).Value ?? "";
+
+    /// <returns>The request at an address of this server, not checked; null: it is another page's.</returns>
+    public static OpenIddictRequest? RequestOf(string to) => to.StartsWith(Page, StringComparison.Ordinal) ? new OpenIddictRequest(QueryHelpers.ParseQuery(to[Page.Length..])) : null;
+
+    /// <summary>An address for somebody who comes back to it signed in: what asked for that is done by then.</summary>
+    public static string AfterSignIn(string to) => !to.StartsWith(Page, StringComparison.Ordinal) ? to : "authorize" + QueryString.Create(QueryHelpers.ParseQuery(to[Page.Length..]).Where(p => p.Key != Parameters.MaxAge)
+        .Select(p => KeyValuePair.Create(p.Key, p.Key == Parameters.Prompt ? WithoutSignIn(p.Value.ToString()) : p.Value.ToString())).Where(p => p.Value is not null)).Value;
 
     /// <returns>What of a prompt is still to be done once somebody has signed in; null: nothing.</returns>
     public static string? WithoutSignIn(string? prompt) => prompt?.Split(' ').Contains(PromptValues.Consent) == true ? PromptValues.Consent : null;

@@ -80,6 +80,13 @@ sealed class PushedRequests(Db db, Browsers browsers, TimeProvider clock)
         await db.ExecuteAsync($"update users_pushed_requests set browser_digest = {Secret.Digest(browsers.FormToken(http))}, request = {request.ToJsonString()} where digest = {digest}", ct);
     }
 
+    /// <returns>What was asked for, where it belongs to that browser; null: nothing such is kept.</returns>
+    /// <param name="browser">The digest of what its cookie shows.</param>
+    public async Task<OpenIddictRequest?> FindAsync(string requestUri, string browser, CancellationToken ct) => requestUri.StartsWith(RequestUris.Prefixes.Generic, StringComparison.Ordinal)
+        && await db.FindAsync<string>($"select request from users_pushed_requests where digest = {DigestOf(requestUri)} and browser_digest = {browser}", ct) is { } text && JsonNode.Parse(text) is JsonObject request
+        ? new OpenIddictRequest(request)
+        : null;
+
     /// <summary>Says that the browser that a request belongs to has signed in on the way, and so has another cookie. What asked for that sign-in is done.</summary>
     /// <param name="before">The digest of what its cookie showed before.</param>
     public async Task SignedInAsync(HttpContext http, string requestUri, string before, CancellationToken ct)

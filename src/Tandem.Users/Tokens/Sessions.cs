@@ -40,13 +40,13 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
                 return new SignIn(null, null, false);
             if (!account.IsVerified && options.Verification(mail) == EmailVerification.Required)
                 return new SignIn(null, null, true);
-            if (proof.Methods != Methods.Passkey && await tx.FindAsync<long>($"select count(*) from users_totp where account_id = {account.Id} and confirmed_at is not null", ct) > 0)
+            if (!Methods.AreSeveral(proof.Methods) && await tx.FindAsync<long>($"select count(*) from users_totp where account_id = {account.Id} and confirmed_at is not null", ct) > 0)
             {
                 await TicketTable.WaitAsync(tx, account.Id, handle, proof.Methods, now, now + options.CodeLifetime);
                 return new SignIn(null, handle, false);
             }
 
-            return new SignIn(await OpenAsync(tx, account.Id, null, proof.Methods, address, options.AccessTokenLifetime, origin, now), null, false);
+            return new SignIn(await OpenAsync(tx, account.Id, null, proof.Methods, address, options.AccessTokenLifetime, origin, now, proof.ShownAt), null, false);
         }, ct);
     }
 
@@ -58,18 +58,20 @@ sealed class Sessions(Db db, AuditTrail trail, Revocations revocations, IBackpla
         db.InTransactionAsync(tx => OpenAsync(tx, accountId, scopes, null, null, accessLifetime, origin, now), ct);
 
     /// <param name="methods">How the person has shown who he is, see <see cref="Methods"/>; null: the operator says so.</param>
-    public async Task<Session?> OpenAsync(Transaction tx, long accountId, string? scopes, string? methods, string? address, TimeSpan accessLifetime, Origin origin, DateTime now)
+    /// <param name="shownAt">When; null, or later than now: now.</param>
+    public async Task<Session?> OpenAsync(Transaction tx, long accountId, string? scopes, string? methods, string? address, TimeSpan accessLifetime, Origin origin, DateTime now, DateTime? shownAt = null)
     {
+        var authenticated = shownAt < now ? shownAt.Value : now;
         var account = await tx.FindAsync<SignedIn>($"update users_accounts set last_sign_in_at = {now} where id = {accountId} and is_active returning id, is_administrator", CancellationToken.None);
         if (account is null)
             return null;
         var id = Guid.CreateVersion7(now);
         await tx.ExecuteAsync($"""
             insert into users_sessions (id, account_id, scopes, methods, address, user_agent, generation, rotated_at, created_at, authenticated_at, last_used_at, expires_at, access_until)
-            values ({id}, {accountId}, {scopes}, {methods}, {address}, {origin.UserAgent}, 0, {now}, {now}, {now}, {now}, {now + options.RefreshTokenLifetime}, {now + accessLifetime + Margin})
+            values ({id}, {accountId}, {scopes}, {methods}, {address}, {origin.UserAgent}, 0, {now}, {now}, {authenticated}, {now}, {now + options.RefreshTokenLifetime}, {now + accessLifetime + Margin})
             """, CancellationToken.None);
         await trail.AddAsync(tx, AuditEvents.SignedIn, methods is null ? origin : origin.As(accountId, id), accountId, now, methods is null or Methods.Password ? null : $"by {methods.Replace(':', ' ')}", subjectPart: id);
-        return new Session(id, accountId, 0, account.IsAdministrator, scopes, now, methods);
+        return new Session(id, accountId, 0, account.IsAdministrator, scopes, authenticated, methods);
     }
 
     /// <summary>Was the person of a session there within <c>Users:StepUpAfter</c>? Where that is 0, nobody has to be.</summary>
@@ -224,7 +226,11 @@ sealed record Session(Guid Id, long AccountId, int Generation, bool IsAdministra
 /// <param name="Methods">How, see <see cref="Tokens.Methods"/>.</param>
 /// <param name="PasswordHash">The hash that the password was checked against; null where none was.</param>
 /// <param name="Better">Another hash of the same password, to be stored instead; null: the stored one stays.</param>
-sealed record Proof(long AccountId, string Methods, string? PasswordHash = null, string? Better = null);
+sealed record Proof(long AccountId, string Methods, string? PasswordHash = null, string? Better = null)
+{
+    /// <summary>When it was shown, where that was elsewhere; null: now. A second step that follows is shown here, and now.</summary>
+    public DateTime? ShownAt { get; init; }
+}
 
 /// <summary>What came of a sign-in; nothing of all: the account is not there, not active or has another password by now.</summary>
 /// <param name="Session">The session.</param>
@@ -245,13 +251,19 @@ static class Methods
     /// <summary>Has the device, and whatever opens it: the second step is in it.</summary>
     public const string Passkey = "passkey";
 
-    /// <summary>A login at another provider, whose name follows. How it was shown there is not known here: it is one step.</summary>
+    /// <summary>A login at another provider, whose name follows. How it was shown there is not known here: it is one step, unless <see cref="Several"/> follows.</summary>
     public const string Upstream = "upstream:";
+
+    /// <summary>Were more than one thing, on the word of a provider that is trusted with that.</summary>
+    public const string Several = "mfa";
 
     public static string Add(string? first, string second) => $"{first} {second}".Trim();
 
     /// <summary>What the claim says: two are more than one. A passkey is the possession of a key, and its person's finger, face or PIN.</summary>
-    public static string[] Claim(string methods) => methods == Passkey ? ["pop", "user", "mfa"] : methods.Split(' ') is { Length: > 1 } several ? [.. several, "mfa"] : [methods];
+    public static string[] Claim(string methods) => methods == Passkey ? ["pop", "user", Several] : methods.Split(' ') is { Length: > 1 } several ? [.. several.Where(m => m != Several), Several] : [methods];
+
+    /// <summary>No second step is asked for after that.</summary>
+    public static bool AreSeveral(string methods) => Claim(methods).Contains(Several);
 }
 
 /// <summary>A session as its owner is shown it.</summary>

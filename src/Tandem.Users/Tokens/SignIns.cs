@@ -3,6 +3,7 @@ using Tandem.Core;
 using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
+using Tandem.Users.Look;
 using Tandem.Users.Passkeys;
 using Tandem.Users.SecondSteps;
 using Tandem.Users.Tickets;
@@ -87,14 +88,16 @@ sealed class SignIns(Db db, UserTable users, Ownership ownership, Passwords pass
     /// <summary>By a login at another provider, which was looked at before.</summary>
     /// <param name="account">That it opens.</param>
     /// <param name="provider">Its name.</param>
+    /// <param name="signedInAt">When the person has shown there who he is; null: the provider does not say it.</param>
+    /// <param name="hasTwoSteps">The provider says that it was more than one thing, and its word is taken for it.</param>
     /// <exception cref="ProblemException">The account is not there or not active.</exception>
-    public async Task<SignIn> ByUpstreamAsync(long account, string provider, HttpContext http)
+    public async Task<SignIn> ByUpstreamAsync(long account, string provider, DateTime? signedInAt, bool hasTwoSteps, HttpContext http)
     {
         var origin = Origin.Of(http);
-        if (await sessions.SignInAsync(new Proof(account, Methods.Upstream + provider), ClientAddress.Of(http), origin, clock.UtcNow(), http.RequestAborted) is var signIn && signIn != Nothing)
+        if (await sessions.SignInAsync(new Proof(account, hasTwoSteps ? Methods.Add(Methods.Upstream + provider, Methods.Several) : Methods.Upstream + provider) { ShownAt = signedInAt }, ClientAddress.Of(http), origin, clock.UtcNow(), http.RequestAborted) is var signIn && signIn != Nothing)
             return signIn;
         failures.Add(account, origin, "not active");
-        throw new ProblemException(UserProblems.InvalidGrant, "The account is not active.");
+        throw new ProblemException(UserProblems.InvalidGrant, Language.Of(http).Say("upstream.not-active"));
     }
 
     /// <summary>Goes on with a sign-in that waits for its second step.</summary>

@@ -13,6 +13,7 @@ using Microsoft.IdentityModel.Protocols;
 using Microsoft.IdentityModel.Protocols.OpenIdConnect;
 using Microsoft.IdentityModel.Tokens;
 using Tandem.Core;
+using Tandem.Users.Look;
 
 namespace Tandem.Users.Upstream;
 
@@ -61,10 +62,10 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
 
     /// <returns>Where a browser is sent to.</returns>
     /// <exception cref="UpstreamException">The provider cannot be reached, or its configuration is not right.</exception>
-    public async Task<string> AddressAsync(string redirectUri, string state, string nonce, string verifier, CancellationToken ct)
+    public async Task<string> AddressAsync(string redirectUri, string state, Begun begun, Demand demand, CancellationToken ct)
     {
         var configuration = await DiscoverAsync(false, ct);
-        var challenge = Base64Url.EncodeToString(SHA256.HashData(Encoding.ASCII.GetBytes(verifier)));
+        var challenge = Base64Url.EncodeToString(SHA256.HashData(Encoding.ASCII.GetBytes(begun.Verifier)));
         return QueryHelpers.AddQueryString(configuration.AuthorizationEndpoint, new Dictionary<string, string?>
         {
             ["response_type"] = "code",
@@ -72,49 +73,59 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
             ["redirect_uri"] = redirectUri,
             ["scope"] = options.Scopes,
             ["state"] = state,
-            ["nonce"] = nonce,
+            ["nonce"] = begun.Nonce,
             ["code_challenge"] = challenge,
             ["code_challenge_method"] = "S256",
+            ["prompt"] = demand.Prompt,
+            ["max_age"] = demand.MaxAge?.ToString(CultureInfo.InvariantCulture),
+            ["login_hint"] = demand.LoginHint,
+            ["ui_locales"] = demand.UiLocales,
         });
     }
 
     /// <summary>Takes the answer that a browser brings from the provider.</summary>
     /// <param name="answer">The parameters of the address that it came to. That its state is right was looked at before.</param>
     /// <param name="redirectUri">That address, as the provider was told it.</param>
-    /// <param name="nonce">Of the request.</param>
-    /// <param name="verifier">Of the request.</param>
+    /// <param name="begun">What was kept of the request.</param>
     /// <exception cref="UpstreamException">Something of it is not right.</exception>
-    public async Task<Identity> TakeAsync(IQueryCollection answer, string redirectUri, string nonce, string verifier, CancellationToken ct)
+    public async Task<Identity> TakeAsync(IQueryCollection answer, string redirectUri, Begun begun, CancellationToken ct)
     {
         var configuration = await DiscoverAsync(false, ct);
         // RFC 9207, 2.4: before anything else of the answer is used. An answer of another provider leads nowhere, and its code to nobody.
         if (answer.TryGetValue("iss", out var issuer) ? issuer.ToString() != options.Issuer : configuration.AuthorizationResponseIssParameterSupported)
-            throw UpstreamException.Refused("the answer is another provider's");
+            throw UpstreamException.Refused("other-issuer");
         if (answer.TryGetValue("error", out var error))
-            throw UpstreamException.Refused(error == "access_denied" ? "it was not allowed there" : "the provider refused", Printable(error.ToString()));
+            throw UpstreamException.Refused(error == "access_denied" ? "denied" : "refused", Printable(error.ToString()));
         if (answer["code"].ToString() is not { Length: > 0 and <= 4096 } code)
-            throw UpstreamException.Refused("the answer has no code");
+            throw UpstreamException.Refused("no-code");
 
-        using var tokens = await ExchangeAsync(configuration, code, redirectUri, verifier, ct);
+        using var tokens = await ExchangeAsync(configuration, code, redirectUri, begun.Verifier, ct);
         if (TextOf(tokens.RootElement, "id_token") is not { } idToken)
-            throw UpstreamException.Refused("the provider gave no ID token");
+            throw UpstreamException.Refused("no-token");
         var accessToken = TextOf(tokens.RootElement, "access_token");
-        using var claims = await CheckAsync(configuration, idToken, accessToken, nonce, ct);
+        using var claims = await CheckAsync(configuration, idToken, accessToken, begun.Nonce, ct);
         var subject = TextOf(claims.RootElement, "sub");
         // OpenID Connect Core, 2: at most 255 characters of ASCII.
         if (subject is not { Length: > 0 and <= 255 } || subject.Any(c => c is < ' ' or > '~'))
-            throw UpstreamException.Refused("the ID token says nobody");
+            throw UpstreamException.Refused("no-subject");
+        var signedInAt = TimeOf(claims.RootElement, "auth_time");
+        // 3.1.2.1: with max_age the token has to say it. Who was asked by prompt alone need not, but what it says counts.
+        if (signedInAt is null && begun.NeedsAuthTime)
+            throw UpstreamException.Refused("no-time");
+        if (signedInAt < begun.FreshSince - Skew)
+            throw UpstreamException.Refused("signed-in-before");
+        var hasTwoSteps = claims.RootElement.TryGetProperty("amr", out var methods) && methods.ValueKind == JsonValueKind.Array && methods.EnumerateArray().Any(m => m.ValueKind == JsonValueKind.String && m.ValueEquals("mfa"));
         // Many keep what they know of a person out of the ID token where there is an access token.
         if (TextOf(claims.RootElement, "email") is null && accessToken is not null && configuration.UserInfoEndpoint is { Length: > 0 } place)
         {
             using var person = await DescribeAsync(place, accessToken, ct);
             // 5.3.2: it may be about somebody else.
             if (TextOf(person.RootElement, "sub") != subject)
-                throw UpstreamException.Refused("userinfo is about somebody else");
-            return Identity.Of(subject, person.RootElement);
+                throw UpstreamException.Refused("other-person");
+            return Identity.Of(subject, person.RootElement, signedInAt, hasTwoSteps);
         }
 
-        return Identity.Of(subject, claims.RootElement);
+        return Identity.Of(subject, claims.RootElement, signedInAt, hasTwoSteps);
     }
 
     async Task<JsonDocument> ExchangeAsync(OpenIdConnectConfiguration configuration, string code, string redirectUri, string verifier, CancellationToken ct)
@@ -137,7 +148,7 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
         var (status, body) = await SendAsync(request, ct);
         if (status is 400 or 401 && Parse(body) is { } refusal)
             using (refusal)
-                throw UpstreamException.Refused("the provider did not take the code", Printable(TextOf(refusal.RootElement, "error") ?? ""));
+                throw UpstreamException.Refused("code-refused", Printable(TextOf(refusal.RootElement, "error") ?? ""));
         return Expect(status, body, "token");
     }
 
@@ -159,7 +170,7 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
         if (result.Exception is SecurityTokenInvalidSignatureException && await DiscoverAsync(true, ct) is var newer && newer != configuration)
             result = await Tokens.ValidateTokenAsync(idToken, ParametersFor(newer));
         if (!result.IsValid || result.SecurityToken is not JsonWebToken token)
-            throw UpstreamException.Refused("the ID token is not good", result.Exception?.GetType().Name, result.Exception);
+            throw UpstreamException.Refused("bad-token", result.Exception?.GetType().Name, result.Exception);
         try
         {
             Rules.ValidateTokenResponse(new OpenIdConnectProtocolValidationContext
@@ -172,18 +183,18 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
         }
         catch (OpenIdConnectProtocolException e)
         {
-            throw UpstreamException.Refused("the ID token is not for this sign-in", e.GetType().Name, e);
+            throw UpstreamException.Refused("foreign-token", e.GetType().Name, e);
         }
 
         var age = clock.UtcNow() - token.IssuedAt;
         if (age > MaxTokenAge || age < -Skew)
-            throw UpstreamException.Refused("the ID token is not of this moment");
+            throw UpstreamException.Refused("old-token");
         var claims = JsonDocument.Parse(Base64Url.DecodeFromChars(token.EncodedPayload));
         // 3.1.3.7: the library looks at azp only where there are several audiences.
         if (TextOf(claims.RootElement, "azp") is { } party && party != options.ClientId)
         {
             claims.Dispose();
-            throw UpstreamException.Refused("the ID token is not for this sign-in", "azp");
+            throw UpstreamException.Refused("foreign-token", "azp");
         }
 
         return claims;
@@ -226,25 +237,25 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
         // Whatever the library finds wrong with a document that somebody else has written.
         catch (Exception e) when (e is not UpstreamException)
         {
-            throw UpstreamException.Unavailable("its configuration cannot be read", e.GetType().Name, e);
+            throw UpstreamException.Unavailable("unreadable", e.GetType().Name, e);
         }
 
         // Discovery 1.0, 4.3.
         if (configuration.Issuer != options.Issuer)
-            throw UpstreamException.Unavailable("its configuration is another issuer's", Printable(configuration.Issuer ?? ""));
+            throw UpstreamException.Unavailable("foreign-configuration", Printable(configuration.Issuer ?? ""));
         string?[] places = [configuration.AuthorizationEndpoint, configuration.TokenEndpoint, configuration.JwksUri];
         if (Array.Find(places, p => !IsSafe(p)) is { } || places.Contains(null) || !string.IsNullOrEmpty(configuration.UserInfoEndpoint) && !IsSafe(configuration.UserInfoEndpoint))
-            throw UpstreamException.Unavailable("its configuration has no safe addresses");
+            throw UpstreamException.Unavailable("unsafe");
         return configuration;
     }
 
     async Task<string> IDocumentRetriever.GetDocumentAsync(string address, CancellationToken cancel)
     {
         if (!IsSafe(address))
-            throw UpstreamException.Unavailable("its configuration has no safe addresses");
+            throw UpstreamException.Unavailable("unsafe");
         using var request = new HttpRequestMessage(HttpMethod.Get, address);
         var (status, body) = await SendAsync(request, cancel);
-        return status == 200 ? Encoding.UTF8.GetString(body) : throw UpstreamException.Unavailable("it does not show its configuration", status.ToString(CultureInfo.InvariantCulture));
+        return status == 200 ? Encoding.UTF8.GetString(body) : throw UpstreamException.Unavailable("no-configuration", status.ToString(CultureInfo.InvariantCulture));
     }
 
     // What is said over https is not sent on without it.
@@ -262,11 +273,11 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
         }
         catch (HttpRequestException e)
         {
-            throw UpstreamException.Unavailable(e.HttpRequestError == HttpRequestError.ConfigurationLimitExceeded ? "it says too much" : "it cannot be reached", e.HttpRequestError.ToString(), e);
+            throw UpstreamException.Unavailable(e.HttpRequestError == HttpRequestError.ConfigurationLimitExceeded ? "too-much" : "unreachable", e.HttpRequestError.ToString(), e);
         }
         catch (OperationCanceledException e) when (!ct.IsCancellationRequested)
         {
-            throw UpstreamException.Unavailable("it does not answer in time", inner: e);
+            throw UpstreamException.Unavailable("late", inner: e);
         }
     }
 
@@ -274,7 +285,7 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
     {
         if (status == 200 && Parse(body) is { } json)
             return json;
-        throw UpstreamException.Unavailable($"its answer about the {what} cannot be used", status.ToString(CultureInfo.InvariantCulture));
+        throw UpstreamException.Unavailable("bad-answer", string.Create(CultureInfo.InvariantCulture, $"{what}: {status}"));
     }
 
     /// <returns>Null when it is no JSON object.</returns>
@@ -296,6 +307,10 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
 
     internal static string? TextOf(JsonElement json, string member) => json.TryGetProperty(member, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 
+    /// <returns>UTC; null where it is no time of seconds since 1970.</returns>
+    static DateTime? TimeOf(JsonElement json, string member) =>
+        json.TryGetProperty(member, out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var seconds) && seconds is >= 0 and < 253_402_300_800 ? DateTime.UnixEpoch.AddSeconds(Math.Floor(seconds)) : null;
+
     static string FormEncode(string text) => Uri.EscapeDataString(text).Replace("%20", "+", StringComparison.Ordinal);
 
     /// <summary>What a stranger wrote, fit for a line of the log.</summary>
@@ -307,9 +322,11 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
 /// <param name="Email">Null where the provider says none, or none that mail could be sent to.</param>
 /// <param name="IsEmailVerified">The provider says that the mailbox is the person's own.</param>
 /// <param name="Name">1 to 200 characters; null where the provider says none.</param>
-sealed record Identity(string Subject, string? Email, bool IsEmailVerified, string? Name)
+/// <param name="SignedInAt">When the person has last shown there who he is, UTC; null where the provider does not say it.</param>
+/// <param name="HasTwoSteps">The provider says that the person has shown there more than one thing.</param>
+sealed record Identity(string Subject, string? Email, bool IsEmailVerified, string? Name, DateTime? SignedInAt, bool HasTwoSteps)
 {
-    public static Identity Of(string subject, JsonElement claims)
+    public static Identity Of(string subject, JsonElement claims, DateTime? signedInAt, bool hasTwoSteps)
     {
         var email = Provider.TextOf(claims, "email");
         if (email is not { Length: <= 254 } || !new EmailAttribute().IsValid(email))
@@ -319,23 +336,32 @@ sealed record Identity(string Subject, string? Email, bool IsEmailVerified, stri
         var name = Provider.TextOf(claims, "name") is { } said && new NotBlankAttribute().IsValid(said) && !said.Contains('\0') ? said : null;
         if (name?.Length > 200)
             name = name[..(char.IsHighSurrogate(name[199]) ? 199 : 200)];
-        return new Identity(subject, email, email is not null && isVerified, name);
+        return new Identity(subject, email, email is not null && isVerified, name, signedInAt, hasTwoSteps);
     }
 }
 
 /// <summary>A sign-in by a provider that comes to nothing.</summary>
 /// <param name="isRefused">What came was wrong; otherwise the provider is away, or not what it should be.</param>
-/// <param name="reason">One of a few sentences, for the audit trail and the person.</param>
+/// <param name="reason">One of a few: <c>upstream-reason.…</c> of the languages is its sentence.</param>
 /// <param name="detail">What the log has beside it.</param>
-sealed class UpstreamException(bool isRefused, string reason, string? detail, Exception? inner) : Exception(reason, inner)
+sealed class UpstreamException(bool isRefused, string reason, string? detail, Exception? inner) : Exception(English[Sentence(reason)], inner)
 {
+    // Not the operator's own words, which change: the trail is read by programs as well.
+    static readonly IReadOnlyDictionary<string, string> English = Languages.BuiltInSentences("en");
+
     public bool IsRefused => isRefused;
 
+    /// <summary>For the audit trail and the log.</summary>
     public string Reason => Message;
 
     public string Detail => detail ?? "";
 
+    /// <summary>For the person.</summary>
+    public string Say(Language t) => t.Say(Sentence(reason));
+
     public static UpstreamException Refused(string reason, string? detail = null, Exception? inner = null) => new(true, reason, detail, inner);
 
     public static UpstreamException Unavailable(string reason, string? detail = null, Exception? inner = null) => new(false, reason, detail, inner);
+
+    static string Sentence(string reason) => $"upstream-reason.{reason}";
 }

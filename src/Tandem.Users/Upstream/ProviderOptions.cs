@@ -35,6 +35,12 @@ public sealed partial class ProviderOptions
     /// </summary>
     public bool TrustEmail { get; set; }
 
+    /// <summary>
+    /// Takes a login that the provider calls one of several steps (<c>mfa</c> in the ID token's <c>amr</c>, RFC 8176) for two steps here as well: the person's own second step is not asked for. Default false. Set it only where
+    /// the provider means by it what you would.
+    /// </summary>
+    public bool TrustSecondStep { get; set; }
+
     /// <summary>Only logins whose confirmed e-mail is of one of these domains, such as example.com; names below them are others. Default: any.</summary>
     public string[] Domains { get; set; } = [];
 

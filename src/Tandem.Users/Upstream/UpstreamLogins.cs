@@ -6,6 +6,7 @@ using Tandem.Core.Data;
 using Tandem.Core.Http;
 using Tandem.Users.Audit;
 using Tandem.Users.Hashes;
+using Tandem.Users.Look;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
 
@@ -29,15 +30,15 @@ sealed class UpstreamLogins(Db db, Keys keys, UserTable users, Ownership ownersh
     {
         var expires = clock.UtcNow() + RequestLifetime;
         return db.ExecuteAsync($"""
-            insert into users_upstream_requests (digest, provider, browser_digest, nonce, verifier, return_to, account_id, session_id, expires_at)
-            values ({Secret.Digest(state)}, {begun.Provider}, {begun.BrowserDigest}, {begun.Nonce}, {begun.Verifier}, {begun.ReturnTo}, {begun.AccountId}, {begun.SessionId}, {expires})
+            insert into users_upstream_requests (digest, provider, browser_digest, nonce, verifier, return_to, account_id, session_id, expires_at, fresh_since, needs_auth_time)
+            values ({Secret.Digest(state)}, {begun.Provider}, {begun.BrowserDigest}, {begun.Nonce}, {begun.Verifier}, {begun.ReturnTo}, {begun.AccountId}, {begun.SessionId}, {expires}, {begun.FreshSince}, {begun.NeedsAuthTime})
             """, ct);
     }
 
     /// <summary>Takes what was kept, once: for the browser it was kept for, and the provider that it was sent to.</summary>
     public async Task<Begun?> TakeAsync(string state, string provider, string browserDigest, CancellationToken ct) => await db.InTransactionAsync(tx => tx.FindAsync<Begun>($"""
         delete from users_upstream_requests where digest = {Secret.Digest(state)} and provider = {provider} and browser_digest = {browserDigest} and expires_at > {clock.UtcNow()}
-        returning provider, browser_digest, nonce, verifier, return_to, account_id, session_id
+        returning provider, browser_digest, nonce, verifier, return_to, account_id, session_id, fresh_since, needs_auth_time
         """, CancellationToken.None), ct);
 
     /// <summary>Forgets browsers that did not come back, a bounded number at a time.</summary>
@@ -50,11 +51,12 @@ sealed class UpstreamLogins(Db db, Keys keys, UserTable users, Ownership ownersh
     }
 
     /// <summary>Says whose account a login opens, makes one where there is none, and joins it to the one of its e-mail where both sides have shown that the mailbox is the person's own.</summary>
+    /// <param name="t">In which the person is told why not.</param>
     /// <returns>The account. Whether it may be signed in to is not looked at.</returns>
     /// <exception cref="ProblemException">It opens none.</exception>
-    public Task<long> EnterAsync(Provider provider, Identity identity, Origin origin, CancellationToken ct)
+    public Task<long> EnterAsync(Provider provider, Identity identity, Language t, Origin origin, CancellationToken ct)
     {
-        RefuseOtherDomains(provider, identity);
+        RefuseOtherDomains(provider, identity, t);
         return db.InTransactionAsync(async tx =>
         {
             var (now, issuer) = (clock.UtcNow(), provider.Options.Issuer);
@@ -64,7 +66,7 @@ sealed class UpstreamLogins(Db db, Keys keys, UserTable users, Ownership ownersh
                 return known;
             // Before anything is looked up: whoever has not shown that a mailbox is his learns nothing about it here.
             if (identity.Email is not { } email || !IsOwn(provider, identity))
-                throw Refused($"{TitleOf(provider)} does not say that your e-mail is confirmed, so it opens no account here. If you have one, sign in to it and add this login.");
+                throw Refused(t.Say("upstream.unconfirmed", ("provider", TitleOf(provider))));
             var account = await tx.FindAsync<Found>($"""
                 update users_accounts set id = id where email = {UserTable.Fold(email)} returning id, email, is_active, email_verified_at is not null as is_verified
                 """, CancellationToken.None);
@@ -72,17 +74,17 @@ sealed class UpstreamLogins(Db db, Keys keys, UserTable users, Ownership ownersh
             if (account is null)
             {
                 if (!(provider.Options.AllowSignUp ?? options.SignUp))
-                    throw new ProblemException(UserProblems.SignUpClosed, "There is no account for this login, and none is made here; ask an administrator for one.");
-                var made = await users.AddVerifiedAsync(tx, email, identity.Name ?? email.Split('@')[0], StoredHash.None, now, origin, reason) ?? throw Refused("An account with your e-mail was made a moment ago. Please try again.");
+                    throw new ProblemException(UserProblems.SignUpClosed, t.Say("problem.users/sign-up-closed"));
+                var made = await users.AddVerifiedAsync(tx, email, identity.Name ?? email.Split('@')[0], StoredHash.None, now, origin, reason) ?? throw Refused(t.Say("upstream.just-made"));
                 await AddAsync(tx, made.Id, provider, identity, origin, now, reason);
                 return made.Id;
             }
 
             if (!account.IsActive)
-                throw Refused("The account is not active.");
+                throw Refused(t.Say("upstream.not-active"));
             // Whoever signed up with it may have been somebody else, waiting for its owner; and where e-mails are not confirmed at all, it may be anybody.
             if (!account.IsVerified)
-                throw Refused("An account here has your e-mail, and it was never confirmed that it is yours. Sign in to it, by a code that is mailed to you if need be, and add this login there.");
+                throw Refused(t.Say("upstream.never-confirmed"));
             await AddAsync(tx, account.Id, provider, identity, origin, now, reason);
             await ownership.NoticeAsync(tx, account.Email, now, "login-added", ("provider", TitleOf(provider)));
             return account.Id;
@@ -124,22 +126,22 @@ sealed class UpstreamLogins(Db db, Keys keys, UserTable users, Ownership ownersh
     /// <summary>Adds a login to the account whose person asked for it.</summary>
     /// <returns>The account's e-mail.</returns>
     /// <exception cref="ProblemException">It is somebody else's, or the session that asked has ended.</exception>
-    public Task<string> LinkAsync(long accountId, Guid session, Provider provider, Identity identity, Origin origin, CancellationToken ct)
+    public Task<string> LinkAsync(long accountId, Guid session, Provider provider, Identity identity, Language t, Origin origin, CancellationToken ct)
     {
-        RefuseOtherDomains(provider, identity);
+        RefuseOtherDomains(provider, identity, t);
         return db.InTransactionAsync(async tx =>
         {
             var now = clock.UtcNow();
             if (await tx.FindAsync<Account>(UserTable.Locked(accountId), CancellationToken.None) is not { IsActive: true } owner || await tx.FindAsync<long>(
                 $"select count(*) from users_sessions where id = {session} and account_id = {accountId} and ended_at is null", CancellationToken.None) == 0)
-                throw Refused("The session that asked for this has ended. Sign in and begin again.");
+                throw Refused(t.Say("upstream.session-ended"));
             var holder = await tx.FindAsync<long>($"select account_id from users_upstream_logins where issuer = {provider.Options.Issuer} and subject = {identity.Subject}", CancellationToken.None);
             if (holder == accountId)
                 return owner.Email;
             if (holder != 0)
                 throw new ProblemException(UserProblems.UpstreamTaken);
             if (await tx.FindAsync<long>($"select count(*) from users_upstream_logins where account_id = {accountId}", CancellationToken.None) >= PerAccount)
-                throw Refused($"The account has {PerAccount} logins elsewhere already; remove one first.");
+                throw Refused(t.Say("upstream.too-many", ("most", $"{PerAccount}")));
             await AddAsync(tx, accountId, provider, identity, origin.As(accountId, session), now, By(provider));
             await ownership.NoticeAsync(tx, owner.Email, now, "login-added", ("provider", TitleOf(provider)));
             return owner.Email;
@@ -175,11 +177,11 @@ sealed class UpstreamLogins(Db db, Keys keys, UserTable users, Ownership ownersh
 
     static bool IsOwn(Provider provider, Identity identity) => identity.Email is not null && (identity.IsEmailVerified || provider.Options.TrustEmail);
 
-    static void RefuseOtherDomains(Provider provider, Identity identity)
+    static void RefuseOtherDomains(Provider provider, Identity identity, Language t)
     {
         if (provider.Options.Domains is { Length: > 0 } domains
             && !(IsOwn(provider, identity) && domains.Contains(identity.Email![(identity.Email!.LastIndexOf('@') + 1)..], StringComparer.OrdinalIgnoreCase))) // IsOwn says that there is one
-            throw Refused("Only logins with an e-mail of certain domains are let in here.");
+            throw Refused(t.Say("upstream.other-domain"));
     }
 
     static ProblemException Refused(string why) => new(UserProblems.UpstreamRefused, why);
@@ -199,7 +201,9 @@ sealed class UpstreamLogins(Db db, Keys keys, UserTable users, Ownership ownersh
 /// <param name="ReturnTo">Where it goes on once it is signed in: an address of this server, without the slash in front.</param>
 /// <param name="AccountId">To which the login is added; null: it signs in.</param>
 /// <param name="SessionId">That asked for it.</param>
-sealed record Begun(string Provider, string BrowserDigest, string Nonce, string Verifier, string? ReturnTo, long? AccountId, Guid? SessionId);
+/// <param name="FreshSince">The person must not have signed in there before that; null: it may be as long ago as it is.</param>
+/// <param name="NeedsAuthTime">The provider has to say when that was.</param>
+sealed record Begun(string Provider, string BrowserDigest, string Nonce, string Verifier, string? ReturnTo, long? AccountId, Guid? SessionId, DateTime? FreshSince = null, bool NeedsAuthTime = false);
 
 /// <summary>A row.</summary>
 sealed record UpstreamLogin(Guid Id, string Issuer, string? Email, DateTime CreatedAt, DateTime? LastUsedAt);

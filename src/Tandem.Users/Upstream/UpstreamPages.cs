@@ -8,6 +8,7 @@ using Tandem.Users.Look;
 using Tandem.Users.OpenId;
 using Tandem.Users.Tickets;
 using Tandem.Users.Tokens;
+using static OpenIddict.Abstractions.OpenIddictConstants;
 using static Tandem.Users.Pages;
 
 namespace Tandem.Users.Upstream;
@@ -17,7 +18,7 @@ namespace Tandem.Users.Upstream;
 /// with is taken from the browser that left, for the provider that it was sent to, and once.
 /// </summary>
 sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers browsers, SignIns signIns, PushedRequests pushed, SignInLimits signInLimits, FailedSignIns failures, IRateLimits limits,
-    UsersOptions options, ILogger<UpstreamPages> logger)
+    UsersOptions options, TimeProvider clock, ILogger<UpstreamPages> logger)
 {
     // What a client asks for at /authorize has a few hundred characters; a server takes a line of eight thousand.
     const int MaxReturn = 6000;
@@ -32,12 +33,16 @@ sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers 
         if (await limits.RefuseAsync(http, "client-requests", ClientAddress.Of(http), options.RequestsPerMinutePerAddress, TimeSpan.FromMinutes(1)) is { } refusal)
             return Refuse(http, refusal, null);
         var form = browsers.FormToken(http);
-        var begun = new Begun(name, Secret.Digest(form), Secret.New(), Secret.New(), null, null, null);
+        var (begun, demand) = (new Begun(name, Secret.Digest(form), Secret.New(), Secret.New(), null, null, null), Demand.None);
         if (handle is null)
         {
             if (!MayReturnTo(to))
                 return Refuse(http, Problem.Of(UserProblems.UpstreamRefused, Language.Of(http).Say("upstream.begin-there")), null);
-            begun = begun with { ReturnTo = to };
+            demand = await DemandOfAsync(to!, begun.BrowserDigest, ct); // MayReturnTo says that there is one
+            begun = begun with { ReturnTo = to, FreshSince = demand.FreshSince(clock.UtcNow()), NeedsAuthTime = demand.MaxAge is not null };
+            // Whoever is signed in and is shown a sign-in all the same has to show who he is, or who else.
+            if (demand is { Prompt: null, MaxAge: null } && await browsers.FindAsync(http, ct) is not null)
+                demand = demand with { Prompt = PromptValues.Login };
         }
         else if (Secret.Same(Secret.Digest(proof ?? ""), Secret.Digest(ProofOf(form, handle))) && await logins.OpenAsync(name, handle, ct) is var (account, session))
             begun = begun with { AccountId = account.Id, SessionId = session };
@@ -48,7 +53,7 @@ sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers 
         {
             // First the address: nothing is kept for a provider that is away.
             var state = Secret.New();
-            var address = await provider.AddressAsync(CallbackOf(http, name), state, begun.Nonce, begun.Verifier, ct);
+            var address = await provider.AddressAsync(CallbackOf(http, name), state, begun, demand, ct);
             await logins.BeginAsync(state, begun, ct);
             return Go(http, address);
         }
@@ -61,7 +66,7 @@ sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers 
     /// <summary>Takes a browser that comes back from a provider.</summary>
     public async Task<IResult> ReturnAsync(HttpContext http, string name)
     {
-        var (ct, address, origin, answer) = (http.RequestAborted, ClientAddress.Of(http), Origin.Of(http), http.Request.Query);
+        var (ct, t, address, origin, answer) = (http.RequestAborted, Language.Of(http), ClientAddress.Of(http), Origin.Of(http), http.Request.Query);
         if (providers.Find(name) is not { } provider)
             return Refuse(http, Problem.Of(UserProblems.UpstreamNotFound), null);
         await signInLimits.RefuseExhaustedAsync(address, http.Response);
@@ -70,21 +75,20 @@ sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers 
         {
             await signInLimits.FailedAsync(address);
             failures.Add(null, origin, $"by upstream {name}: unknown state");
-            return Refuse(http, Problem.Of(UserProblems.UpstreamRefused, Language.Of(http).Say("upstream.unknown")), null);
+            return Refuse(http, Problem.Of(UserProblems.UpstreamRefused, t.Say("upstream.unknown")), null);
         }
 
         try
         {
-            var identity = await provider.TakeAsync(answer, CallbackOf(http, name), begun.Nonce, begun.Verifier, ct);
+            var identity = await provider.TakeAsync(answer, CallbackOf(http, name), begun, ct);
             if (begun is { AccountId: { } owner, SessionId: { } asking })
             {
-                var email = await logins.LinkAsync(owner, asking, provider, identity, origin, ct);
-                var t = Language.Of(http);
+                var email = await logins.LinkAsync(owner, asking, provider, identity, t, origin, ct);
                 return Page(200, t.Say("upstream.added-title", ("provider", TitleOf(provider))), $"<p>{t.Html("upstream.added-text", ("email", Strong(email)))}</p>");
             }
 
-            var account = await logins.EnterAsync(provider, identity, origin, ct);
-            var signIn = await signIns.ByUpstreamAsync(account, name, http);
+            var account = await logins.EnterAsync(provider, identity, t, origin, ct);
+            var signIn = await signIns.ByUpstreamAsync(account, name, identity.SignedInAt, provider.Options.TrustSecondStep && identity.HasTwoSteps, http);
             if (signIn.IsUnverified)
                 return Refuse(http, Problem.Of(UserProblems.EmailNotVerified), begun.ReturnTo);
             // Its page is shown where the sign-in goes on: the client's request is checked there first.
@@ -94,7 +98,7 @@ sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers 
             var to = begun.ReturnTo!; // as above
             if (QueryHelpers.ParseQuery(to[(to.IndexOf('?', StringComparison.Ordinal) + 1)..]).TryGetValue("request_uri", out var uri))
                 await pushed.SignedInAsync(http, uri.ToString(), browser, ct);
-            return Go(http, BackTo(to));
+            return Go(http, BackTo(Authorization.AfterSignIn(to)));
         }
         catch (UpstreamException e)
         {
@@ -127,10 +131,18 @@ sealed class UpstreamPages(Providers providers, UpstreamLogins logins, Browsers 
             """);
     }
 
+    /// <summary>What the client's request that goes on at an address wants of the sign-in: it is read where it stands, so that whoever is to be asked again cannot leave that out.</summary>
+    async Task<Demand> DemandOfAsync(string to, string browser, CancellationToken ct)
+    {
+        if (Authorization.RequestOf(to) is not { } request)
+            return Demand.None;
+        return request.RequestUri is not { Length: > 0 } uri ? Demand.Of(request) : await pushed.FindAsync(uri, browser, ct) is { } kept ? Demand.Of(kept) : Demand.None;
+    }
+
     IResult Refuse(HttpContext http, Provider provider, UpstreamException e, string? to)
     {
         logger.UpstreamFailed(provider.Name, e.Reason, e.Detail, e.InnerException?.Message);
-        var said = Language.Of(http).Say(e.IsRefused ? "upstream.refused" : "upstream.unavailable", ("provider", TitleOf(provider)), ("reason", e.Reason));
+        var said = Language.Of(http).Say(e.IsRefused ? "upstream.refused" : "upstream.unavailable", ("provider", TitleOf(provider)), ("reason", e.Say(Language.Of(http))));
         return Refuse(http, Problem.Of(e.IsRefused ? UserProblems.UpstreamRefused : UserProblems.UpstreamUnavailable, said), to);
     }
 

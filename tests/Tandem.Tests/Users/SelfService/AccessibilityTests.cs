@@ -11,10 +11,10 @@ public sealed class AccessibilityTests(Browser browser) : IClassFixture<Browser>
 {
     static readonly string Axe = Path.Combine(Repository.Root, "artifacts", "tools", "node_modules", "axe-core", "axe.min.js");
 
-    static readonly string[] AccountPages = ["", "/sessions", "/password", "/email", "/second-step", "/passkeys", "/applications", "/data"];
+    static readonly string[] AccountPages = ["", "/sessions", "/password", "/email", "/second-step", "/passkeys", "/logins", "/applications", "/data"];
 
     // Browsers keep passkeys for names: the address has none.
-    static Task<TestApp> StartAsync() => OpenIdFixture.StartAsync(null, "--Users:PublicUrl", "http://localhost", "--Mail:OutboxPage", "true");
+    static Task<TestApp> StartAsync(params string[] settings) => OpenIdFixture.StartAsync(null, ["--Users:PublicUrl", "http://localhost", "--Mail:OutboxPage", "true", .. settings]);
 
     static string Named(TestApp app) => app.Address.Replace("127.0.0.1", "localhost", StringComparison.Ordinal);
 
@@ -47,9 +47,13 @@ public sealed class AccessibilityTests(Browser browser) : IClassFixture<Browser>
     public async Task Nothing_on_any_page_keeps_anybody_out()
     {
         Assert.SkipUnless(File.Exists(Axe), "What tests/tools names is not installed; ./test does that.");
-        await using var app = await StartAsync();
+        // Nobody goes there: its links lead to the public address, which is another program's here.
+        await using var app = await StartAsync("--Users:Upstream:elsewhere:Issuer", "https://id.example.com", "--Users:Upstream:elsewhere:ClientId", "tandem", "--Users:Upstream:elsewhere:Title", "Elsewhere, a provider with a <long> name");
         var client = (await app.ClientAsync(isTrusted: false, redirect: "http://127.0.0.1/health", grants: ["authorization_code", "urn:ietf:params:oauth:grant-type:device_code"])) with { Redirect = app.Address + "/health" };
         using var person = await app.PersonAsync();
+        await app.Db.ExecuteAsync($"""
+            insert into users_upstream_logins (id, account_id, issuer, subject, email, created_at) values ({Guid.CreateVersion7()}, {person.Id}, {"https://id.example.com"}, {"s-1"}, {person.Email}, {DateTime.UtcNow})
+            """, TestContext.Current.CancellationToken);
         var (page, faults) = await browser.OpenAsync(app);
         // Not a part of the page: its policy would not run it.
         await page.AddInitScriptAsync(await File.ReadAllTextAsync(Axe, TestContext.Current.CancellationToken));
@@ -82,6 +86,12 @@ public sealed class AccessibilityTests(Browser browser) : IClassFixture<Browser>
             wrong.AddRange(await LookAsync(page, $"account{name}"));
         }
 
+        await page.GotoAsync($"{app.Address}/account/logins");
+        await page.GetByRole(AriaRole.Button, new() { Name = "Add Elsewhere" }).ClickAsync();
+        await Assertions.Expect(page.GetByRole(AriaRole.Heading, new() { Level = 1 })).ToContainTextAsync("to your account?");
+        wrong.AddRange(await LookAsync(page, "a login elsewhere, asked"));
+        await page.GotoAsync($"{app.Address}/auth/upstream/elsewhere/callback?state=nothing");
+        wrong.AddRange(await LookAsync(page, "a login elsewhere, refused"));
         await page.GotoAsync($"{app.Address}/account/email");
         await page.GetByLabel("New e-mail address").FillAsync("a@b");
         await page.GetByRole(AriaRole.Button, new() { Name = "Send the link" }).ClickAsync();

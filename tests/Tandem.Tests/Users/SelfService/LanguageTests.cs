@@ -103,7 +103,7 @@ public sealed partial class LanguageTests(OpenIdFixture fixture) : IClassFixture
     public async Task In_German_no_page_says_anything_in_English()
     {
         // Where mails end in a folder, nobody is offered one.
-        await using var App = await OpenIdFixture.StartAsync(null, "--Mail:OutboxPage", "true");
+        await using var App = await OpenIdFixture.StartAsync(null, "--Mail:OutboxPage", "true", "--Users:Upstream:elsewhere:Issuer", "https://id.example.com", "--Users:Upstream:elsewhere:ClientId", "tandem");
         var client = await App.ClientAsync(isTrusted: false, grants: ["authorization_code", "urn:ietf:params:oauth:grant-type:device_code"]);
         using var person = await App.PersonAsync();
         using var browser = new Visitor(App, "de");
@@ -129,8 +129,10 @@ public sealed partial class LanguageTests(OpenIdFixture fixture) : IClassFixture
         await Keep(browser.PressAsync(pages[^1], "allow"));
         await Keep(browser.GoAsync("/auth/pages/password?token=nothing"));
         await Keep(browser.GoAsync("/auth/upstream/nobody?to=device"));
-        foreach (var page in new[] { "", "/sessions", "/password", "/email", "/second-step", "/passkeys", "/applications", "/data" })
+        foreach (var page in new[] { "", "/sessions", "/password", "/email", "/second-step", "/passkeys", "/logins", "/applications", "/data" })
             await Keep(browser.GoAsync("/account" + page));
+        await Keep(browser.PressAsync(await browser.GoAsync("/account/logins"), "add"));
+        await Keep(browser.GoAsync("/auth/upstream/elsewhere/callback?state=nothing"));
         await Keep(browser.PressAsync(await browser.GoAsync("/account"), "rename", "", ("name", "")));
         await Keep(browser.PressAsync(await browser.GoAsync("/account/password"), "change", "", ("password", "x")));
         await Keep(browser.PressAsync(await browser.GoAsync("/account/email"), "change", "", ("email", "x")));

@@ -18,7 +18,7 @@ sealed class TestProvider : IAsyncDisposable
 
     readonly WebApplication _app;
     readonly HttpClient _http = new(new HttpClientHandler { AllowAutoRedirect = false, UseCookies = false });
-    readonly Dictionary<string, (string Nonce, string Challenge, string RedirectUri)> _codes = [];
+    readonly Dictionary<string, (string Nonce, string Challenge, string RedirectUri, bool WantsTime)> _codes = [];
 
     TestProvider(WebApplication app) => _app = app;
 
@@ -52,6 +52,9 @@ sealed class TestProvider : IAsyncDisposable
 
     /// <summary>What userinfo answers; null: the ID token has it all.</summary>
     public Dictionary<string, object?>? UserInfo { get; set; }
+
+    /// <summary>What the last browser that was sent here was sent with.</summary>
+    public Dictionary<string, string> Wanted { get; private set; } = [];
 
     /// <summary>Paths that were asked for.</summary>
     public List<string> Asked { get; } = [];
@@ -143,9 +146,10 @@ sealed class TestProvider : IAsyncDisposable
         var query = http.Request.Query;
         Assert.Equal(("code", ClientId, "S256"), (query["response_type"].ToString(), query["client_id"].ToString(), query["code_challenge_method"].ToString()));
         Assert.Contains("openid", query["scope"].ToString().Split(' '));
+        Wanted = query.ToDictionary(q => q.Key, q => q.Value.ToString());
         var code = Guid.NewGuid().ToString("n");
         lock (_codes)
-            _codes.Add(code, (query["nonce"].ToString(), query["code_challenge"].ToString(), query["redirect_uri"].ToString()));
+            _codes.Add(code, (query["nonce"].ToString(), query["code_challenge"].ToString(), query["redirect_uri"].ToString(), query.ContainsKey("max_age")));
         var answer = new Dictionary<string, string?> { ["code"] = code, ["state"] = query["state"], ["iss"] = AnswerIssuer };
         http.Response.Redirect(QueryHelpers.AddQueryString(query["redirect_uri"].ToString(), answer.Where(a => a.Value is not null)));
     }
@@ -154,7 +158,7 @@ sealed class TestProvider : IAsyncDisposable
     {
         var form = await http.Request.ReadFormAsync();
         var credentials = Encoding.UTF8.GetString(Convert.FromBase64String(http.Request.Headers.Authorization.ToString()["Basic ".Length..])).Split(':');
-        (string Nonce, string Challenge, string RedirectUri) asked;
+        (string Nonce, string Challenge, string RedirectUri, bool WantsTime) asked;
         bool isKnown;
         lock (_codes)
             isKnown = _codes.Remove(form["code"].ToString(), out asked);
@@ -169,6 +173,8 @@ sealed class TestProvider : IAsyncDisposable
 
         var now = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
         var claims = new Dictionary<string, object?>(Who) { ["iss"] = Issuer, ["aud"] = ClientId, ["iat"] = now, ["exp"] = now + 300, ["nonce"] = asked.Nonce };
+        if (asked.WantsTime)
+            claims.TryAdd("auth_time", now);
         Lie(claims);
         await http.Response.WriteAsJsonAsync(new { token_type = "Bearer", access_token = "access", id_token = Sign(claims) });
     }

@@ -17,7 +17,7 @@ public sealed class UpstreamTests
     static Task<TestApp> StartAsync(TestProvider provider, params string[] settings) => OpenIdFixture.StartAsync(null, [.. provider.Settings("elsewhere", ("Title", "<Elsewhere>")), .. settings]);
 
     /// <summary>What the client learns: the claims of its ID token, and with <paramref name="asks"/> those of userinfo.</summary>
-    static async Task<JsonElement> ClaimsAsync(TestApp app, TestClient client, TestPage answer, bool asks = false)
+    internal static async Task<JsonElement> ClaimsAsync(TestApp app, TestClient client, TestPage answer, bool asks = false)
     {
         var tokens = await (await app.RedeemAsync(client, answer.Answer["code"])).JsonAsync();
         if (asks)
@@ -121,6 +121,57 @@ public sealed class UpstreamTests
         page = await browser.PressAsync(page, "second-step", ("code", authenticator.RecoveryCodes[0]));
         var claims = await ClaimsAsync(app, client, page);
         Assert.Equal(["upstream:elsewhere", "recovery", "mfa"], claims.GetProperty("amr").EnumerateArray().Select(a => a.GetString()));
+    }
+
+    [Theory]
+    [InlineData("true", "mfa", true)]
+    [InlineData("true", "pwd,mfa,otp", true)]
+    [InlineData("true", "pwd", false)]
+    [InlineData("true", "MFA", false)]
+    [InlineData("true", "", false)]
+    [InlineData("true", null, false)]
+    [InlineData("false", "mfa", false)]
+    public async Task Two_steps_there_are_two_here_where_the_provider_is_trusted_with_it(string trusts, string? amr, bool counts)
+    {
+        await using var provider = await TestProvider.StartAsync();
+        await using var app = await StartAsync(provider, "--Users:Upstream:elsewhere:TrustSecondStep", trusts);
+        var client = await app.ClientAsync();
+        using var person = await app.PersonAsync();
+        await Authenticator.SetUpAsync(person, TimeProvider.System);
+        await VerifyAsync(app, person);
+        provider.SomebodyNew();
+        provider.Who["email"] = person.Email;
+        if (amr is not null)
+            provider.Who["amr"] = amr.Split(',', StringSplitOptions.RemoveEmptyEntries);
+        using var browser = new TestBrowser(app);
+
+        var page = await browser.SignInByAsync(app, provider, SignIn.Url(client));
+
+        Assert.Equal(!counts, page.Has("code"));
+        if (!counts)
+            return;
+        Assert.Equal(["upstream:elsewhere", "mfa"], (await ClaimsAsync(app, client, page)).GetProperty("amr").EnumerateArray().Select(a => a.GetString()));
+    }
+
+    [Fact]
+    public async Task A_word_about_two_steps_that_is_no_list_is_none_and_from_userinfo_it_does_not_count()
+    {
+        await using var provider = await TestProvider.StartAsync();
+        await using var app = await StartAsync(provider, "--Users:Upstream:elsewhere:TrustSecondStep", "true");
+        var client = await app.ClientAsync();
+        using var person = await app.PersonAsync();
+        await Authenticator.SetUpAsync(person, TimeProvider.System);
+        await VerifyAsync(app, person);
+        provider.SomebodyNew();
+        provider.UserInfo = new(provider.Who) { ["email"] = person.Email, ["amr"] = new[] { "mfa" } };
+        provider.Who.Remove("email");
+        using var browser = new TestBrowser(app);
+
+        foreach (var amr in new object?[] { null, "mfa", new object[] { 1, new[] { "mfa" } } })
+        {
+            provider.Who["amr"] = amr;
+            Assert.True((await browser.SignInByAsync(app, provider, SignIn.Url(client))).Has("code"));
+        }
     }
 
     [Fact]
