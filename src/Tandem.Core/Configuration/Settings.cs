@@ -22,7 +22,8 @@ sealed class Settings(ConfigurationSources sources)
         var value = new T();
         try
         {
-            sources.All.GetSection(section).Bind(value);
+            // Without this an entry of a dictionary with a value that cannot be read is left out, and nobody hears of it.
+            sources.All.GetSection(section).Bind(value, o => o.ErrorOnUnknownConfiguration = true);
         }
         catch (InvalidOperationException e)
         {

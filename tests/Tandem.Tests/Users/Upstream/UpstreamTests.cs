@@ -370,6 +370,7 @@ public sealed class UpstreamTests
     [InlineData("Scopes", "email", "must have openid")]
     [InlineData("Domains:0", "@example.com", "must be names such as")]
     [InlineData("ClientId", "", "Users:Upstream:elsewhere:ClientId")]
+    [InlineData("TrustSecondStep", "sometimes", "Users:Upstream:elsewhere:TrustSecondStep")]
     public async Task Settings_that_cannot_work_stop_the_program(string key, string value, string message)
     {
         var settings = new Dictionary<string, string> { ["Issuer"] = "https://id.example.com", ["ClientId"] = "tandem", [key] = value };
