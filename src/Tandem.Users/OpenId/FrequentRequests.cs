@@ -19,7 +19,8 @@ namespace Tandem.Users.OpenId;
 /// The requests that come all the time, where there is nothing to refuse: a refresh, and /userinfo and /introspect about a good token. Everything else, whatever is missing, wrong or
 /// rare, goes to <see cref="TokenServer"/>, which gives these the same answers too: in one place it is said no, and this one only saves the way there (docs/decisions/0029-frequent-requests.md).
 /// </summary>
-sealed class FrequentRequests(TokenServer server, TokenGrants grants, TokenVerifier tokens, RefreshTokens refreshTokens, KeyRing keys, IdTokenKeys idTokenKeys, ClientTable clients, Db db, UsersOptions options, TimeProvider clock)
+sealed class FrequentRequests(
+    TokenServer server, TokenGrants grants, TokenVerifier tokens, RefreshTokens refreshTokens, KeyRing keys, IdTokenKeys idTokenKeys, ClientTable clients, Db db, UsersOptions options, TimeProvider clock)
 {
     /// <summary>Of an ID token; OpenIddict's default.</summary>
     static readonly TimeSpan IdTokenLifetime = TimeSpan.FromMinutes(20);

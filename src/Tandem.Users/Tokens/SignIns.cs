@@ -94,7 +94,9 @@ sealed class SignIns(Db db, UserTable users, Ownership ownership, Passwords pass
     public async Task<SignIn> ByUpstreamAsync(long account, string provider, DateTime? signedInAt, bool hasTwoSteps, HttpContext http)
     {
         var origin = Origin.Of(http);
-        if (await sessions.SignInAsync(new Proof(account, hasTwoSteps ? Methods.Add(Methods.Upstream + provider, Methods.Several) : Methods.Upstream + provider) { ShownAt = signedInAt }, ClientAddress.Of(http), origin, clock.UtcNow(), http.RequestAborted) is var signIn && signIn != Nothing)
+        var methods = Methods.Upstream + provider;
+        var proof = new Proof(account, hasTwoSteps ? Methods.Add(methods, Methods.Several) : methods) { ShownAt = signedInAt };
+        if (await sessions.SignInAsync(proof, ClientAddress.Of(http), origin, clock.UtcNow(), http.RequestAborted) is var signIn && signIn != Nothing)
             return signIn;
         failures.Add(account, origin, "not active");
         throw new ProblemException(UserProblems.InvalidGrant, Language.Of(http).Say("upstream.not-active"));

@@ -114,7 +114,8 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
             throw UpstreamException.Refused("no-time");
         if (signedInAt < begun.FreshSince - Skew)
             throw UpstreamException.Refused("signed-in-before");
-        var hasTwoSteps = claims.RootElement.TryGetProperty("amr", out var methods) && methods.ValueKind == JsonValueKind.Array && methods.EnumerateArray().Any(m => m.ValueKind == JsonValueKind.String && m.ValueEquals("mfa"));
+        var hasTwoSteps = claims.RootElement.TryGetProperty("amr", out var methods) && methods.ValueKind == JsonValueKind.Array
+            && methods.EnumerateArray().Any(m => m.ValueKind == JsonValueKind.String && m.ValueEquals("mfa"));
         // Many keep what they know of a person out of the ID token where there is an access token.
         if (TextOf(claims.RootElement, "email") is null && accessToken is not null && configuration.UserInfoEndpoint is { Length: > 0 } place)
         {
@@ -309,7 +310,9 @@ sealed class Provider(string name, ProviderOptions options, HttpClient http, Tim
 
     /// <returns>UTC; null where it is no time of seconds since 1970.</returns>
     static DateTime? TimeOf(JsonElement json, string member) =>
-        json.TryGetProperty(member, out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var seconds) && seconds is >= 0 and < 253_402_300_800 ? DateTime.UnixEpoch.AddSeconds(Math.Floor(seconds)) : null;
+        json.TryGetProperty(member, out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var seconds) && seconds is >= 0 and < 253_402_300_800
+            ? DateTime.UnixEpoch.AddSeconds(Math.Floor(seconds))
+            : null;
 
     static string FormEncode(string text) => Uri.EscapeDataString(text).Replace("%20", "+", StringComparison.Ordinal);
 

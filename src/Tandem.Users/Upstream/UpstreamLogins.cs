@@ -31,7 +31,8 @@ sealed class UpstreamLogins(Db db, Keys keys, UserTable users, Ownership ownersh
         var expires = clock.UtcNow() + RequestLifetime;
         return db.ExecuteAsync($"""
             insert into users_upstream_requests (digest, provider, browser_digest, nonce, verifier, return_to, account_id, session_id, expires_at, fresh_since, needs_auth_time)
-            values ({Secret.Digest(state)}, {begun.Provider}, {begun.BrowserDigest}, {begun.Nonce}, {begun.Verifier}, {begun.ReturnTo}, {begun.AccountId}, {begun.SessionId}, {expires}, {begun.FreshSince}, {begun.NeedsAuthTime})
+            values ({Secret.Digest(state)}, {begun.Provider}, {begun.BrowserDigest}, {begun.Nonce}, {begun.Verifier}, {begun.ReturnTo}, {begun.AccountId}, {begun.SessionId}, {expires},
+                {begun.FreshSince}, {begun.NeedsAuthTime})
             """, ct);
     }
 
