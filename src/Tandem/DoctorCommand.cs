@@ -142,33 +142,18 @@ static class DoctorCommand
                 checks.AddRange(app.Parts.Checks);
                 foreach (var (name, check) in checks)
                 {
-                    var result = await Health.CheckAsync(name, check, services, token);
-                    // On a busy machine this program, which has only begun, may be what was slow.
-                    for (var again = 0; result.Reason is not null && again < 2; again++)
+                    findings.Add(await AskAsync(async () =>
                     {
-                        await Task.Delay(TimeSpan.FromMilliseconds(500), token);
-                        result = await Health.CheckAsync(name, check, services, token);
-                    }
-
-                    findings.Add(new($"store {name}", result.Reason is null, result.Reason ?? string.Create(CultureInfo.InvariantCulture, $"answers in {result.Milliseconds} ms")));
+                        var result = await Health.CheckAsync(name, check, services, token);
+                        return new($"store {name}", result.Reason is null, result.Reason ?? string.Create(CultureInfo.InvariantCulture, $"answers in {result.Milliseconds} ms"));
+                    }, token));
                 }
 
                 var roles = services.GetService<IReadOnlyList<RoleDestinations>>() ?? [];
                 if (roles.Count > 0)
                     await services.GetRequiredService<Hop>().StartAsync(token);
                 foreach (var role in roles.Where(r => r.Addresses.Count > 0))
-                {
-                    var watch = services.GetRequiredService<DestinationWatch>();
-                    var finding = await RoleAsync(role, watch, token);
-                    for (var again = 0; !finding.Ok && again < 2; again++)
-                    {
-                        await Task.Delay(TimeSpan.FromMilliseconds(500), token);
-                        finding = await RoleAsync(role, watch, token);
-                    }
-
-                    findings.Add(finding);
-                }
-
+                    findings.Add(await AskAsync(() => RoleAsync(role, services.GetRequiredService<DestinationWatch>(), token), token));
                 findings.Add(await ClockAsync(db, services.GetRequiredService<TimeProvider>(), token));
                 return 0;
             }, ct);
@@ -179,6 +164,19 @@ static class DoctorCommand
         }
 
         return findings;
+    }
+
+    /// <summary>Asks up to three times: on a busy machine this program, which has only begun, may be what was slow.</summary>
+    static async Task<Finding> AskAsync(Func<Task<Finding>> ask, CancellationToken ct)
+    {
+        var finding = await ask();
+        for (var again = 0; !finding.Ok && again < 2; again++)
+        {
+            await Task.Delay(TimeSpan.FromMilliseconds(500), ct);
+            finding = await ask();
+        }
+
+        return finding;
     }
 
     static async Task<Finding> RoleAsync(RoleDestinations role, DestinationWatch watch, CancellationToken ct)

@@ -21,7 +21,6 @@ namespace Tandem.Users.OpenId;
 /// </summary>
 sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers browsers, SignInPages pages, PushedRequests pushed, UserTable users, Languages languages, TimeProvider clock)
 {
-    const string ClientProperty = "tandem:client";
     const string Page = "authorize?";
 
     /// <summary>The fields of our own forms. OpenIddict never sees them.</summary>
@@ -53,7 +52,7 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
         else if (client!.RequirePar && context.RequestTokenPrincipal is null) // FaultOf finds a fault with none
             context.Reject(Errors.InvalidRequest, $"The client {client.Id} has to send its requests to /par first (RFC 9126).");
         else
-            context.Transaction.SetProperty(ClientProperty, client);
+            context.Transaction.SetProperty(ClientGrants.ClientProperty, client);
     }
 
     /// <summary>The same for a request that is pushed; who sends it is proved by then.</summary>
@@ -96,7 +95,7 @@ sealed class Authorization(ClientTable clients, ClientGrants grants, Browsers br
     async Task<ClaimsPrincipal?> AnswerAsync(HandleAuthorizationRequestContext context)
     {
         var (http, request) = (OpenIdServer.HttpOf(context), context.Request);
-        var client = context.Transaction.GetProperty<Client>(ClientProperty) ?? throw new InvalidOperationException("A request that nobody has checked.");
+        var client = context.Transaction.GetProperty<Client>(ClientGrants.ClientProperty) ?? throw new InvalidOperationException("A request that nobody has checked.");
         var (form, ct) = (http.Request.HasFormContentType ? http.Request.Form : FormCollection.Empty, http.RequestAborted);
         languages.Choose(http, request.UiLocales);
         var t = languages.Of(http);

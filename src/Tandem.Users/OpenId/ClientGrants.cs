@@ -24,8 +24,9 @@ sealed class ClientGrants(ClientTable clients, ClientSessions sessions, IdTokenK
     public const string SessionClaim = "sid";
     public const string GenerationClaim = "generation";
     public const string ClientClaim = "client";
+    /// <summary>Of a transaction: the client that was looked at when its request was checked.</summary>
+    public const string ClientProperty = "tandem:client";
     const string BrowserClaim = "browser";
-    const string ClientProperty = "tandem:client";
 
     /// <summary>Asks the client for its secret. That a person signs in by itself is no client's business; nor are the refresh tokens that come of it.</summary>
     public async ValueTask AuthenticateAsync(ValidateTokenRequestContext context)
@@ -41,7 +42,8 @@ sealed class ClientGrants(ClientTable clients, ClientSessions sessions, IdTokenK
             context.Reject(Errors.InvalidClient, UserProblems.InvalidClient.Detail);
         else if (!client.MayUse(request.GrantType ?? ""))
             context.Reject(Errors.UnauthorizedClient, $"The client {client.Id} is not registered for {request.GrantType}.");
-        context.Transaction.SetProperty(ClientProperty, client);
+        else
+            context.Transaction.SetProperty(ClientProperty, client);
     }
 
     /// <summary>Has an ID token signed as its client wants it.</summary>

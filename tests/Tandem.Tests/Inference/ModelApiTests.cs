@@ -28,7 +28,7 @@ public sealed class ModelApiTests
         // Another model does not displace the default; another version of it does, at once.
         Assert.Equal(0, (await TrainAsync(app, "wine.csv", "--target", "cultivar", "--name", "wine")).Code);
         Assert.Equal(0, (await TrainAsync(app, "iris.csv", "--target", "species", "--trees", "10")).Code);
-        await Eventually.TrueAsync(async () => (await (await app.Http.GetAsync("/models/iris", Ct)).JsonAsync()).GetProperty("serving_version").GetInt64() == 2);
+        await Eventually.TrueAsync(async () => (await (await app.Http.GetAsync("/models/iris", Ct)).JsonAsync()).GetProperty("serving_version").GetInt64() == 2, 5);
         var models = await (await app.Http.GetAsync("/models", Ct)).JsonAsync();
         Assert.Equal([("iris", true, 2L), ("wine", false, 1L)], models.EnumerateArray().Select(m =>
             (m.GetProperty("name").GetString()!, m.GetProperty("is_default").GetBoolean(), m.GetProperty("version").GetInt64())).Order());
@@ -45,7 +45,7 @@ public sealed class ModelApiTests
     {
         await using var app = await StartAsync();
         Assert.Equal(0, (await TrainAsync(app, "iris.csv", "--target", "species")).Code);
-        await Eventually.TrueAsync(async () => (await PredictAsync(app, "/predict", Setosa)).IsSuccessStatusCode);
+        await Eventually.TrueAsync(async () => (await PredictAsync(app, "/predict", Setosa)).IsSuccessStatusCode, 5);
 
         var problem = await (await PredictAsync(app, "/predict", """{"sepal_length":"5","petal_length":null,"petal_width":0.2,"colour":"red"}""")).ShouldBeProblemAsync(422, "http/invalid");
         Assert.Equal(["colour", "petal_length", "sepal_length", "sepal_width"], problem.GetProperty("errors").EnumerateObject().Select(e => e.Name).Order());
